@@ -1,0 +1,3 @@
+//! driftkv's protocols, sans-IO.
+pub mod id;
+pub mod time;
