@@ -1,0 +1,98 @@
+//! One stored record: a key's state, its hash, and the only epoch this node may mint under for the key.
+//! Follows design.md, Causality: `own_epoch`. Hints use the same form without an epoch.
+//! Invariant: a record that does not match its checksum is never used; the store error stops the node.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use twox_hash::XxHash3_64;
+
+use crate::causality::{Epoch, State};
+use crate::codec::Reader;
+use crate::store::StoreError;
+
+const VERSION: u8 = 1;
+/// version | checksum | state hash | has epoch | epoch
+const HEADER: usize = 1 + 8 + 8 + 1 + 8;
+
+/// What is stored under one key.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Record {
+    /// The epoch in which this node's history of the key is complete; `None`: the next put takes a fresh one.
+    pub own_epoch: Option<Epoch>,
+    /// Everything known of the key.
+    pub state: State,
+}
+
+/// A record as bytes, with the canonical state it holds.
+pub struct Encoded {
+    /// For the store.
+    pub record: Bytes,
+    /// Canonical state, sharing the buffer.
+    pub state: Bytes,
+    /// Its hash.
+    pub hash: u64,
+}
+
+/// Hash of a canonical state encoding; 0 for the empty state.
+pub fn state_hash(state: &[u8]) -> u64 {
+    if state.is_empty() { 0 } else { XxHash3_64::oneshot(state).max(1) }
+}
+
+impl Record {
+    /// The stored form.
+    pub fn encode(&self) -> Encoded {
+        let state = self.state.encode();
+        let hash = state_hash(&state);
+        let mut body = BytesMut::with_capacity(HEADER + state.len());
+        body.put_u8(VERSION);
+        body.put_u64(0);
+        body.put_u64(hash);
+        body.put_u8(u8::from(self.own_epoch.is_some()));
+        let epoch = self.own_epoch.unwrap_or(Epoch { boot: 0, number: 0 });
+        body.put_u32(epoch.boot);
+        body.put_u32(epoch.number);
+        let sum = header_sum(hash, self.own_epoch);
+        if let Some(place) = body.get_mut(1..9) {
+            place.copy_from_slice(&sum.to_be_bytes());
+        }
+        body.put_slice(&state);
+        let record = body.freeze();
+        Encoded { state: record.slice(HEADER..), record, hash }
+    }
+
+    /// Reads a stored record. Errors: the disk holds what we did not write.
+    pub fn decode(bytes: Bytes) -> Result<Record, StoreError> {
+        let damaged = |what: &str| StoreError(format!("damaged record of {} bytes: {what}", bytes.len()));
+        let mut r = Reader::new(bytes.clone());
+        let mut header = || {
+            let version = r.u8()?;
+            let (sum, hash) = (r.u64()?, r.u64()?);
+            let has = r.u8()?;
+            let epoch = Epoch { boot: r.u32()?, number: r.u32()? };
+            Ok((version, sum, hash, (has == 1).then_some(epoch)))
+        };
+        let (version, sum, hash, own_epoch) =
+            header().map_err(|e: crate::codec::Malformed| damaged(e.0))?;
+        if version != VERSION {
+            return Err(damaged("unknown record version"));
+        }
+        let state = r.rest();
+        if sum != header_sum(hash, own_epoch) || state_hash(&state) != hash {
+            return Err(damaged("checksum mismatch"));
+        }
+        Ok(Record { own_epoch, state: State::decode(state).map_err(|e| damaged(e.0))? })
+    }
+
+    /// The state hash out of a record's header, without decoding the state.
+    pub fn hash_of(bytes: &Bytes) -> u64 {
+        bytes.get(9..17).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes)
+    }
+}
+
+/// The state is covered by its own hash; the rest by this.
+fn header_sum(hash: u64, own_epoch: Option<Epoch>) -> u64 {
+    let mut header = BytesMut::with_capacity(17);
+    header.put_u64(hash);
+    let epoch = own_epoch.map_or(u64::MAX, |e| u64::from(e.boot) << 32 | u64::from(e.number));
+    header.put_u64(epoch);
+    XxHash3_64::oneshot(&header)
+}
