@@ -1,8 +1,11 @@
 //! driftkv's protocols, sans-IO: no clock, task, socket or file. The driver hands in inputs, time and a store,
-//! and delivers the effects. Reading order: `message`, `effect`, `node`, then `coordinator/put`.
+//! and delivers the effects. Reading order: `causality`, `record`, `message`.
 pub mod causality;
 pub mod codec;
+pub mod config;
 pub mod id;
+pub mod message;
 pub mod planted;
+pub mod record;
 pub mod store;
 pub mod time;

@@ -68,10 +68,14 @@ impl Record {
             let (sum, hash) = (r.u64()?, r.u64()?);
             let has = r.u8()?;
             let epoch = Epoch { boot: r.u32()?, number: r.u32()? };
-            Ok((version, sum, hash, (has == 1).then_some(epoch)))
+            let own_epoch = match has {
+                0 => None,
+                1 => Some(epoch),
+                _ => return Err(crate::codec::Malformed("unknown epoch mark")),
+            };
+            Ok((version, sum, hash, own_epoch))
         };
-        let (version, sum, hash, own_epoch) =
-            header().map_err(|e: crate::codec::Malformed| damaged(e.0))?;
+        let (version, sum, hash, own_epoch) = header().map_err(|e: crate::codec::Malformed| damaged(e.0))?;
         if version != VERSION {
             return Err(damaged("unknown record version"));
         }
@@ -95,4 +99,42 @@ fn header_sum(hash: u64, own_epoch: Option<Epoch>) -> u64 {
     let epoch = own_epoch.map_or(u64::MAX, |e| u64::from(e.boot) << 32 | u64::from(e.number));
     header.put_u64(epoch);
     XxHash3_64::oneshot(&header)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::causality::{Actor, Dot, Payload};
+    use crate::id::{Incarnation, RequestId};
+
+    fn record() -> Record {
+        let epoch = Epoch { boot: 3, number: 4 };
+        let mut state = State::default();
+        let dot = Dot { actor: Actor { incarnation: Incarnation(1), epoch }, counter: 1 };
+        state.add(dot, Payload { request: RequestId(9), value: Some(Bytes::from_static(b"value")) });
+        Record { own_epoch: Some(epoch), state }
+    }
+
+    #[test]
+    fn a_record_reads_back_and_shows_its_hash_in_the_header() {
+        let encoded = record().encode();
+        assert_eq!(Record::decode(encoded.record.clone()).unwrap(), record());
+        assert_eq!(Record::hash_of(&encoded.record), record().state.hash());
+        assert_eq!(encoded.state, record().state.encode());
+    }
+
+    #[test]
+    fn any_changed_byte_is_found() {
+        let bytes = record().encode().record.to_vec();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            let read = Record::decode(Bytes::from(damaged));
+            assert!(read.is_err(), "byte {at}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Record::decode(Bytes::from(bytes[..len].to_vec())).is_err(), "{len} bytes");
+        }
+    }
 }

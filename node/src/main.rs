@@ -1,2 +1,2 @@
 //! node
-fn main(){}
+fn main() {}

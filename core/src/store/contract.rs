@@ -40,8 +40,14 @@ fn scans_are_ordered_and_bounded(s: &mut impl Store) -> Result<(), StoreError> {
         }
     }
     let keys = |pairs: Vec<super::Pair>| pairs.into_iter().filter_map(|(k, _)| k.first().copied()).collect::<Vec<_>>();
-    ensure(keys(s.scan(Space::Data, &[], None, 10)?) == [1, 3, 5, 7, 9], "a scan is in key order over batch and commits")?;
-    ensure(keys(s.scan(Space::Data, &[3], Some(&[7]), 10)?) == [3, 5], "a scan includes its start and excludes its end")?;
+    ensure(
+        keys(s.scan(Space::Data, &[], None, 10)?) == [1, 3, 5, 7, 9],
+        "a scan is in key order over batch and commits",
+    )?;
+    ensure(
+        keys(s.scan(Space::Data, &[3], Some(&[7]), 10)?) == [3, 5],
+        "a scan includes its start and excludes its end",
+    )?;
     ensure(keys(s.scan(Space::Data, &[2], None, 2)?) == [3, 5], "a scan stops at its limit")?;
     s.delete(Space::Data, Bytes::from_static(&[3]));
     ensure(keys(s.scan(Space::Data, &[1], None, 2)?) == [1, 5], "a deleted pair does not use up the limit")
