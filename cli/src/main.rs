@@ -1,1 +1,2 @@
+//! `driftkv`: the command line.
 fn main() {}

@@ -4,6 +4,7 @@ pub mod causality;
 pub mod codec;
 pub mod config;
 pub mod id;
+pub mod layout;
 pub mod message;
 pub mod planted;
 pub mod record;
