@@ -10,3 +10,5 @@ pub mod planted;
 pub mod record;
 pub mod store;
 pub mod time;
+pub mod ring;
+pub mod tree;

@@ -16,7 +16,7 @@ use crate::membership::Membership;
 use crate::message::{Envelope, Message};
 use crate::peers::Peers;
 use crate::planted::{Bug, planted};
-use crate::replica::Minting;
+use crate::minting::Minting;
 use crate::ring::Ring;
 use crate::store::{Store, StoreError};
 use crate::time::Time;
