@@ -8,7 +8,7 @@ pub mod layout;
 pub mod message;
 pub mod planted;
 pub mod record;
+pub mod ring;
 pub mod store;
 pub mod time;
-pub mod ring;
 pub mod tree;

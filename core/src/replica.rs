@@ -71,7 +71,8 @@ impl Node {
         let mut record = old.unwrap_or_default();
         let lone = payload.clone();
         if planted(Bug::CoversUnseen) {
-            record.state.cover(&record.state.context());
+            let all = record.state.context();
+            record.state.cover(&all);
         }
         if self.minting.mint(&mut record, is_present, cover, payload) {
             self.observe(Event::FreshEpoch);

@@ -99,7 +99,7 @@ mod tests {
             incarnation: Incarnation(i),
             name: format!("demo-{i}"),
             zone: format!("z{}", i % 3),
-            capacity: if i == members { capacity_of_last } else { 100 },
+            capacity: if i == members { capacity_of_last } else { 1000 },
             client_address: format!("c{i}"),
             peer_address: format!("p{i}"),
             admin_address: format!("a{i}"),
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn fallbacks_are_met_by_walking_on_around_the_ring() {
-        for layout in [layout(3, 100), layout(7, 100), layout(12, 30)] {
+        for layout in [layout(3, 1000), layout(7, 1000), layout(12, 300)] {
             let ring = Ring::new(&layout);
             for partition in 0..64 {
                 assert_eq!(ring.fallbacks(PartitionId(partition)), walked(&layout, partition));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn fallbacks_differ_between_partitions() {
-        let ring = Ring::new(&layout(12, 100));
+        let ring = Ring::new(&layout(12, 1000));
         let firsts: BTreeSet<_> = (0..64).map(|p| ring.fallbacks(PartitionId(p))[0]).collect();
         assert!(firsts.len() > 8, "{firsts:?}");
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn ownership_reads_the_same_from_both_sides() {
-        let ring = Ring::new(&layout(5, 100));
+        let ring = Ring::new(&layout(5, 1000));
         for (node, partition) in (1..=5).flat_map(|m| (0..64).map(move |p| (Incarnation(m), PartitionId(p)))) {
             assert_eq!(ring.is_primary(partition, node), ring.owned_by(node).contains(&partition));
         }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_key_finds_its_partition_and_a_wrong_partition_nobody() {
-        let ring = Ring::new(&layout(5, 100));
+        let ring = Ring::new(&layout(5, 1000));
         let key = Key::new("bucket", "key");
         assert_eq!(ring.partition_of(&key), key.partition(64));
         assert!(ring.primaries(PartitionId(64)).is_empty());

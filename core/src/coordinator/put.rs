@@ -1,0 +1,340 @@
+//! Coordinates one put: the local write, its replication, and the moment the client may be told.
+//! Follows Dynamo (SOSP 2007) 4.5; fallbacks and hints follow 4.6; intents and request ids are design.md, Put.
+//! Invariant: no success leaves before `w` distinct replicas have the write on disk; ours counts when its commit is synced.
+//! A failed put may still become visible later: replicas keep what they took.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{Origin, Role, Route};
+use crate::causality::{Context, Payload, State};
+use crate::effect::{Event, Failure, Intent, Put, Reply};
+use crate::id::{CommitNo, Incarnation, Key, PartitionId};
+use crate::message::{Message, Purpose, Replicate};
+use crate::node::{Hold, Node};
+use crate::quorum::Quorum;
+use crate::record::{Record, state_hash};
+use crate::store::{Store, StoreError};
+use crate::time::Time;
+
+/// A put under way: checked, and with its deadline.
+#[derive(Clone, Debug)]
+pub(crate) struct PutStart {
+    pub(crate) origin: Origin,
+    pub(crate) put: Put,
+    pub(crate) context: Context,
+    pub(crate) role: Role,
+    pub(crate) deadline: Time,
+}
+
+/// A put whose state travels.
+#[derive(Debug)]
+pub(crate) struct PutOp {
+    origin: Origin,
+    key: Key,
+    partition: PartitionId,
+    state: Bytes,
+    hash: u64,
+    quorum: Quorum,
+    /// Who was asked: when, and the primary it stands in for.
+    waiting: BTreeMap<Incarnation, (Time, Option<Incarnation>)>,
+    fallbacks: VecDeque<Incarnation>,
+    is_local_pending: bool,
+    has_replied: bool,
+    deadline: Time,
+    context: Bytes,
+    siblings: u32,
+    was_applied: bool,
+    pub(crate) gate: Option<CommitNo>,
+}
+
+impl PutOp {
+    pub(crate) fn waits_for(&self, peer: Incarnation) -> bool {
+        self.waiting.contains_key(&peer)
+    }
+}
+
+impl Node {
+    pub(crate) fn start_put(
+        &mut self,
+        store: &mut dyn Store,
+        token: u64,
+        at: Time,
+        mut put: Put,
+    ) -> Result<(), StoreError> {
+        let origin = Origin::Client(token);
+        let context = match self.check_put(&mut put) {
+            Ok(context) => context,
+            Err(failure) => {
+                self.respond(origin, Hold::Now, Err(failure));
+                return Ok(());
+            }
+        };
+        let deadline = self.deadline(at, put.timeout_ms);
+        match self.route(self.partition_of(&put.key)) {
+            Route::Here(role) => self.coordinate(store, PutStart { origin, put, context, role, deadline })?,
+            Route::Forward(to) => self.forward(origin, put, to, deadline),
+            Route::Nowhere => self.respond(origin, Hold::Now, Err(unsent(&put))),
+        }
+        Ok(())
+    }
+
+    /// Reads first if the intent or a retry asks for it, else mints at once.
+    pub(crate) fn coordinate(&mut self, store: &mut dyn Store, start: PutStart) -> Result<(), StoreError> {
+        let put = &start.put;
+        let is_here = start.role == Role::Primary && self.minting.applied.has(put.request);
+        if put.is_retry && is_here {
+            return self.put_read(store, start, State::default(), true);
+        }
+        if put.is_retry || matches!(put.intent, Intent::CreateOnly | Intent::OverwriteAll) {
+            return self.fetch_for_put(store, start);
+        }
+        self.put_minted(store, start, &State::default())
+    }
+
+    /// R replicas showed `seen`; `was_applied`: one of them knows this very request.
+    pub(crate) fn put_read(
+        &mut self,
+        store: &mut dyn Store,
+        start: PutStart,
+        seen: State,
+        was_applied: bool,
+    ) -> Result<(), StoreError> {
+        if was_applied && start.put.is_retry {
+            self.observe(Event::RetryRecognised);
+            let state = match start.role {
+                Role::Primary => self.merge_data(store, &start.put.key, &seen)?.state,
+                Role::Fallback => {
+                    let mut state = self.read_hints(store, &start.put.key)?;
+                    state.merge(&seen);
+                    state
+                }
+            };
+            let encoded = state.encode();
+            return self.replicate(store, start, &state, encoded, true);
+        }
+        self.put_minted(store, start, &seen)
+    }
+
+    fn put_minted(&mut self, store: &mut dyn Store, mut start: PutStart, seen: &State) -> Result<(), StoreError> {
+        let key = start.put.key.clone();
+        let local = self.read_local(store, &key)?.0;
+        let (live, live_seen) = (local.live_count() as u32, seen.live_count() as u32);
+        match start.put.intent {
+            Intent::WithContext => {}
+            Intent::AddSibling => start.context = Context::default(),
+            Intent::CreateOnly if live.max(live_seen) > 0 => {
+                let failure = Failure::AlreadyExists { siblings: live.max(live_seen) };
+                self.respond(start.origin, Hold::Batch, Err(failure));
+                return Ok(());
+            }
+            Intent::CreateOnly | Intent::OverwriteAll => start.context = seen.context(),
+        }
+        let siblings_max = self.settings.cluster.limits.siblings_max;
+        if start.context.0.is_empty() && live >= siblings_max {
+            self.respond(start.origin, Hold::Batch, Err(Failure::TooManySiblings { siblings: live, siblings_max }));
+            return Ok(());
+        }
+        let payload = Payload { request: start.put.request, value: start.put.value.clone() };
+        if start.role == Role::Primary {
+            if !seen.is_empty() {
+                self.merge_data(store, &key, seen)?;
+            }
+            let (state, encoded) = self.mint_data(store, &key, &start.context, payload)?;
+            return self.replicate(store, start, &state, encoded.state, false);
+        }
+        let mut record = Record { own_epoch: None, state: local };
+        record.state.merge(seen);
+        self.minting.mint_as_fallback(&key, &mut record, &start.context, payload);
+        let encoded = record.state.encode();
+        self.replicate(store, start, &record.state, encoded, false)
+    }
+
+    /// Sends the whole state to every other primary, or to who stands in for it.
+    fn replicate(
+        &mut self,
+        store: &mut dyn Store,
+        start: PutStart,
+        state: &State,
+        encoded: Bytes,
+        was_applied: bool,
+    ) -> Result<(), StoreError> {
+        let PutStart { origin, put, role, deadline, .. } = start;
+        let partition = self.partition_of(&put.key);
+        let is_alone = state.live().iter().all(|p| p.request == put.request);
+        let context = if is_alone { state.context().to_token(self.cluster_id(), &put.key) } else { Bytes::new() };
+        let mut fallbacks: VecDeque<Incarnation> = self.fallbacks(partition).into();
+        fallbacks.retain(|node| *node != self.me());
+        let mut op = PutOp {
+            origin,
+            partition,
+            hash: state_hash(&encoded),
+            quorum: Quorum::new(put.w, self.is_sloppy()),
+            waiting: BTreeMap::new(),
+            fallbacks,
+            is_local_pending: true,
+            has_replied: false,
+            deadline,
+            context,
+            siblings: state.live_count() as u32,
+            was_applied,
+            gate: None,
+            state: encoded,
+            key: put.key.clone(),
+        };
+        let mut missing: Vec<Incarnation> = Vec::new();
+        let primaries = self.primaries(partition);
+        let id = self.new_op();
+        let hold = if was_applied { Hold::Batch } else { Hold::Now };
+        for primary in primaries.iter().copied().filter(|p| *p != self.me()) {
+            if self.is_reachable(primary) {
+                self.ask_replica(&mut op, id, primary, None, hold);
+            } else {
+                missing.push(primary);
+            }
+        }
+        if role == Role::Fallback {
+            let target = if missing.is_empty() { primaries.first().copied() } else { Some(missing.remove(0)) };
+            let Some(target) = target else { return Ok(()) };
+            if self.store_hint(store, target, &op.key, state)?.is_err() {
+                // Our own hint is what the write would rest on; without it we are not a replica of this put.
+                op.is_local_pending = false;
+            }
+        }
+        self.opened_in_batch(id);
+        for target in missing {
+            self.ask_fallback(store, &mut op, id, target, hold)?;
+        }
+        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
+        self.timers.insert((deadline, id));
+        self.puts.insert(id, op);
+        self.advance_put(id);
+        Ok(())
+    }
+
+    fn ask_replica(&mut self, op: &mut PutOp, id: u64, to: Incarnation, hint_for: Option<Incarnation>, hold: Hold) {
+        let replicate = Replicate {
+            op: id,
+            key: op.key.clone(),
+            state: op.state.clone(),
+            hint_for,
+            remaining_ms: self.remaining(op.deadline),
+            purpose: Purpose::Put,
+        };
+        op.waiting.insert(to, (self.now, hint_for));
+        self.send(hold, to, Message::Replicate(replicate));
+    }
+
+    /// The next live fallback holds the state for `target`; if there is none, we keep a surplus hint, which never counts.
+    fn ask_fallback(
+        &mut self,
+        store: &mut dyn Store,
+        op: &mut PutOp,
+        id: u64,
+        target: Incarnation,
+        hold: Hold,
+    ) -> Result<(), StoreError> {
+        while let Some(node) = op.fallbacks.pop_front() {
+            if self.is_reachable(node) {
+                self.ask_replica(op, id, node, Some(target), hold);
+                return Ok(());
+            }
+        }
+        if target == self.me() {
+            return Ok(());
+        }
+        let state = State::decode(op.state.clone()).unwrap_or_default();
+        if self.store_hint(store, target, &op.key, &state)?.is_err() {
+            self.observe(Event::HintDropped(target));
+            self.trees.mark_dirty(op.partition);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_put_stored_here(&mut self, id: u64) {
+        let me = self.me();
+        let Some(op) = self.puts.get_mut(&id) else { return };
+        if std::mem::take(&mut op.is_local_pending) {
+            let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, me));
+            op.quorum.add(me, is_primary);
+        }
+        self.advance_put(id);
+    }
+
+    pub(crate) fn on_put_ack(&mut self, from: Incarnation, id: u64, hash: u64) {
+        let Some(op) = self.puts.get_mut(&id) else { return };
+        if op.hash != hash {
+            return;
+        }
+        op.waiting.remove(&from);
+        let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
+        op.quorum.add(from, is_primary);
+        self.advance_put(id);
+    }
+
+    /// `from` will not keep it: whoever it stood for gets another stand-in.
+    pub(crate) fn replace_in_put(
+        &mut self,
+        store: &mut dyn Store,
+        id: u64,
+        from: Incarnation,
+    ) -> Result<(), StoreError> {
+        let Some(mut op) = self.puts.remove(&id) else { return Ok(()) };
+        if let Some((_, hint_for)) = op.waiting.remove(&from) {
+            self.ask_fallback(store, &mut op, id, hint_for.unwrap_or(from), Hold::Batch)?;
+            self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
+        }
+        self.puts.insert(id, op);
+        self.advance_put(id);
+        Ok(())
+    }
+
+    /// Replies when decided; forgets the operation when nothing more can come of it.
+    fn advance_put(&mut self, id: u64) {
+        let Some(op) = self.puts.get_mut(&id) else { return };
+        let is_over = op.waiting.is_empty() && !op.is_local_pending;
+        let (origin, gate) = (op.origin, op.gate);
+        let outcome = if op.has_replied {
+            None
+        } else if op.quorum.is_reached() {
+            let achieved = op.quorum.achieved();
+            let (context, siblings, was_applied) = (op.context.clone(), op.siblings, op.was_applied);
+            Some(Ok(Reply::Put { context, siblings, achieved, was_applied }))
+        } else {
+            is_over.then(|| Err(op.quorum.failure(false, true)))
+        };
+        op.has_replied |= outcome.is_some();
+        if is_over {
+            self.puts.remove(&id);
+        }
+        if let Some(outcome) = outcome {
+            let hold = if outcome.is_ok() { Self::hold_at(gate) } else { Hold::Now };
+            self.respond(origin, hold, outcome);
+        }
+    }
+
+    pub(crate) fn on_put_timer(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let Some(op) = self.puts.get(&id) else { return Ok(()) };
+        if self.now >= op.deadline {
+            let (origin, has_replied, failure) = (op.origin, op.has_replied, op.quorum.failure(true, true));
+            self.puts.remove(&id);
+            if !has_replied {
+                self.respond(origin, Hold::Now, Err(failure));
+            }
+            return Ok(());
+        }
+        let patience = self.settings.replica_timeout_ms;
+        let late: Vec<Incarnation> =
+            op.waiting.iter().filter(|(_, (sent, _))| sent.plus(patience) <= self.now).map(|(n, _)| *n).collect();
+        for node in late {
+            self.suspect(node);
+            self.replace_in_put(store, id, node)?;
+        }
+        Ok(())
+    }
+}
+
+fn unsent(put: &Put) -> Failure {
+    Failure::QuorumNotReached { needed: put.w, primaries: 0, fallbacks: 0, maybe_applied: false }
+}
