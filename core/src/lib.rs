@@ -5,6 +5,7 @@ pub mod codec;
 pub mod config;
 pub mod id;
 pub mod layout;
+pub mod membership;
 pub mod message;
 pub mod planted;
 pub mod record;

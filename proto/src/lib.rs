@@ -3,6 +3,8 @@
 //! Depends on nothing of ours: nodes, operator, laboratory and command line all meet here.
 //! Not here: the protocols (`core`), and what a node does with a request or a fault (`node`).
 
+pub mod error;
+
 /// Messages, clients and servers of the contract, generated.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::too_many_lines, clippy::wildcard_imports)]
 pub mod v1 {

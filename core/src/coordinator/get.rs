@@ -1,0 +1,423 @@
+//! Reads R replicas and folds what they show: for a client's get, or for a put that must read first.
+//! Follows Dynamo (SOSP 2007) 4.5; read repair, and `monotonic` as in ABD: a majority holds the answer before it is given.
+//! Invariant: one node counts once; a monotonic answer is held by a majority of primaries when it leaves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::put::PutStart;
+use super::{Origin, Role};
+use crate::causality::State;
+use crate::effect::{Achieved, Event, Failure, Get, Reply};
+use crate::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
+use crate::message::{Fetch, FetchReply, Message, Purpose, Replicate};
+use crate::node::{Hold, Node};
+use crate::planted::{Bug, planted};
+use crate::quorum::Quorum;
+use crate::store::{Store, StoreError};
+use crate::time::Time;
+
+/// Who wants the fold.
+#[derive(Debug)]
+enum Reader {
+    Client { token: u64, is_monotonic: bool },
+    Put(Box<PutStart>),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Asking,
+    /// Monotonic: which primaries hold the fold.
+    Repairing { holders: Quorum, achieved: Achieved },
+    /// Answered; late answers still tell what to repair.
+    Answered,
+}
+
+/// One read of R replicas.
+#[derive(Debug)]
+pub(crate) struct FetchOp {
+    reader: Reader,
+    phase: Phase,
+    key: Key,
+    partition: PartitionId,
+    request: Option<RequestId>,
+    quorum: Quorum,
+    fold: State,
+    known_hash: u64,
+    was_applied: bool,
+    /// What each primary showed.
+    shown: BTreeMap<Incarnation, u64>,
+    waiting: BTreeSet<Incarnation>,
+    fallbacks: VecDeque<Incarnation>,
+    asked_at: Time,
+    deadline: Time,
+    pub(crate) gate: Option<CommitNo>,
+}
+
+impl FetchOp {
+    pub(crate) fn waits_for(&self, peer: Incarnation) -> bool {
+        self.waiting.contains(&peer)
+    }
+
+    fn is_monotonic(&self) -> bool {
+        matches!(self.reader, Reader::Client { is_monotonic: true, .. })
+    }
+}
+
+impl Node {
+    pub(crate) fn start_get(&mut self, store: &mut dyn Store, token: u64, at: Time, get: Get) -> Result<(), StoreError> {
+        let r = self.check_key(&get.key).and_then(|()| self.quorum_of("r", get.r, self.settings.cluster.read_quorum));
+        let r = match r {
+            Ok(r) => r,
+            Err(failure) => {
+                self.respond(Origin::Client(token), Hold::Now, Err(failure));
+                return Ok(());
+            }
+        };
+        let majority = self.majority();
+        let needed = if get.is_monotonic { r.max(majority) } else { r };
+        let quorum = Quorum::new(needed, self.is_sloppy() && !get.is_monotonic);
+        let deadline = self.deadline(at, get.timeout_ms);
+        let reader = Reader::Client { token, is_monotonic: get.is_monotonic };
+        self.fetch(store, reader, get.key, None, quorum, deadline)
+    }
+
+    pub(crate) fn fetch_for_put(&mut self, store: &mut dyn Store, start: PutStart) -> Result<(), StoreError> {
+        let quorum = Quorum::new(start.put.r, self.is_sloppy());
+        let (key, deadline) = (start.put.key.clone(), start.deadline);
+        let request = start.put.is_retry.then_some(start.put.request);
+        self.fetch(store, Reader::Put(Box::new(start)), key, request, quorum, deadline)
+    }
+
+    fn majority(&self) -> u32 {
+        self.layout.as_ref().map_or(1, |l| l.replication_factor / 2 + 1)
+    }
+
+    fn fetch(
+        &mut self,
+        store: &mut dyn Store,
+        reader: Reader,
+        key: Key,
+        request: Option<RequestId>,
+        quorum: Quorum,
+        deadline: Time,
+    ) -> Result<(), StoreError> {
+        let partition = self.partition_of(&key);
+        let id = self.new_op();
+        let mut op = FetchOp {
+            phase: Phase::Asking,
+            partition,
+            request,
+            quorum,
+            fold: State::default(),
+            known_hash: 0,
+            was_applied: false,
+            shown: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            fallbacks: self.fallbacks(partition).into(),
+            asked_at: self.now,
+            deadline,
+            gate: None,
+            reader,
+            key,
+        };
+        let primaries = self.primaries(partition);
+        if primaries.contains(&self.me()) {
+            self.show_local(store, &mut op, true)?;
+        } else if matches!(&op.reader, Reader::Put(start) if start.role == Role::Fallback) {
+            self.show_local(store, &mut op, false)?;
+        }
+        for primary in primaries.into_iter().filter(|p| *p != self.me()) {
+            if self.is_reachable(primary) {
+                self.ask(&mut op, id, primary, false);
+            } else {
+                self.ask_other(store, &mut op, id)?;
+            }
+        }
+        self.opened_in_batch(id);
+        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
+        self.timers.insert((deadline, id));
+        self.fetches.insert(id, op);
+        self.advance_fetch(store, id)
+    }
+
+    fn show_local(&mut self, store: &dyn Store, op: &mut FetchOp, is_primary: bool) -> Result<(), StoreError> {
+        let state = self.read_local(store, &op.key)?.0;
+        let me = self.me();
+        op.was_applied |= op.request.is_some_and(|id| self.was_applied(&state, id));
+        op.quorum.add(me, is_primary);
+        if is_primary {
+            op.known_hash = state.hash();
+            op.shown.insert(me, op.known_hash);
+        }
+        op.fallbacks.retain(|node| *node != me);
+        op.fold.merge(&state);
+        Ok(())
+    }
+
+    fn ask(&mut self, op: &mut FetchOp, id: u64, to: Incarnation, as_fallback: bool) {
+        let fetch = Fetch {
+            op: id,
+            key: op.key.clone(),
+            known_hash: op.known_hash,
+            request: op.request,
+            remaining_ms: self.remaining(op.deadline),
+            as_fallback,
+        };
+        op.waiting.insert(to);
+        self.send(Hold::Now, to, Message::Fetch(fetch));
+    }
+
+    /// In place of a primary that does not answer: the next live fallback, if fallbacks count.
+    fn ask_other(&mut self, store: &dyn Store, op: &mut FetchOp, id: u64) -> Result<(), StoreError> {
+        if !self.is_sloppy() || op.is_monotonic() || !matches!(op.phase, Phase::Asking) {
+            return Ok(());
+        }
+        while let Some(node) = op.fallbacks.pop_front() {
+            if node == self.me() {
+                self.opened_in_batch(id);
+                op.gate = None;
+                return self.show_local(store, op, false);
+            }
+            if self.is_reachable(node) {
+                self.ask(op, id, node, true);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_fetch_reply(
+        &mut self,
+        store: &mut dyn Store,
+        from: Incarnation,
+        reply: FetchReply,
+    ) -> Result<(), StoreError> {
+        let Some(op) = self.fetches.get_mut(&reply.op) else { return Ok(()) };
+        let hash = match reply.state {
+            None => op.known_hash,
+            Some(bytes) => {
+                let Ok(state) = State::decode(bytes) else {
+                    self.observe(Event::MalformedMessage(from));
+                    return self.replace_in_fetch(store, reply.op, from);
+                };
+                if matches!(op.phase, Phase::Asking | Phase::Answered) {
+                    op.fold.merge(&state);
+                }
+                state.hash()
+            }
+        };
+        if !op.waiting.remove(&from) && !planted(Bug::AnswersCountedTwice) {
+            return Ok(());
+        }
+        op.was_applied |= reply.was_applied;
+        let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
+        op.quorum.add(from, is_primary);
+        if is_primary {
+            op.shown.insert(from, hash);
+            if matches!(op.phase, Phase::Repairing { .. }) {
+                self.repair_holder(reply.op, from, hash);
+            }
+        }
+        self.advance_fetch(store, reply.op)
+    }
+
+    pub(crate) fn on_fetch_refused(&mut self, store: &mut dyn Store, from: Incarnation, id: u64) -> Result<(), StoreError> {
+        self.replace_in_fetch(store, id, from)
+    }
+
+    pub(crate) fn replace_in_fetch(
+        &mut self,
+        store: &mut dyn Store,
+        id: u64,
+        from: Incarnation,
+    ) -> Result<(), StoreError> {
+        let Some(mut op) = self.fetches.remove(&id) else { return Ok(()) };
+        if op.waiting.remove(&from) {
+            self.ask_other(store, &mut op, id)?;
+        }
+        self.fetches.insert(id, op);
+        self.advance_fetch(store, id)
+    }
+
+    fn advance_fetch(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let Some(op) = self.fetches.get(&id) else { return Ok(()) };
+        let is_over = op.waiting.is_empty();
+        match op.phase {
+            Phase::Asking if op.quorum.is_reached() => return self.on_read(store, id),
+            Phase::Asking if is_over => {
+                let failure = op.quorum.failure(false, false);
+                self.fail_fetch(id, failure);
+            }
+            Phase::Answered if is_over => return self.repair_shown(store, id),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// R have answered.
+    fn on_read(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
+        match &op.reader {
+            Reader::Client { is_monotonic: true, .. } => return self.begin_monotonic(store, id),
+            Reader::Client { token, .. } => {
+                let (token, hold) = (*token, Self::hold_at(op.gate));
+                op.phase = Phase::Answered;
+                let (key, fold, achieved) = (op.key.clone(), op.fold.clone(), op.quorum.achieved());
+                self.answer(token, hold, &key, &fold, achieved);
+            }
+            Reader::Put(_) => {
+                if let Some(op) = self.fetches.remove(&id)
+                    && let Reader::Put(start) = op.reader
+                {
+                    return self.put_read(store, *start, op.fold, op.was_applied);
+                }
+            }
+        }
+        self.advance_fetch(store, id)
+    }
+
+    fn answer(&mut self, token: u64, hold: Hold, key: &Key, fold: &State, achieved: Achieved) {
+        let context = fold.context();
+        let context = if context.0.is_empty() { bytes::Bytes::new() } else { context.to_token(self.cluster_id(), key) };
+        self.reply(hold, token, Ok(Reply::Get { siblings: fold.live(), context, achieved }));
+    }
+
+    /// Fixes the fold and makes sure that a majority of primaries holds it.
+    fn begin_monotonic(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let majority = self.majority();
+        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
+        let achieved = op.quorum.achieved();
+        op.phase = Phase::Repairing { holders: Quorum::new(majority, false), achieved };
+        let shown: Vec<(Incarnation, u64)> = op.shown.iter().map(|(n, h)| (*n, *h)).collect();
+        let (key, fold, me) = (op.key.clone(), op.fold.clone(), self.settings.incarnation);
+        let mut merged_here = false;
+        for (node, hash) in shown {
+            if node == me && hash != fold.hash() {
+                self.merge_data(store, &key, &fold)?;
+                merged_here = true;
+            } else {
+                self.repair_holder(id, node, hash);
+            }
+        }
+        if merged_here {
+            self.opened_in_batch(id);
+            if let Some(op) = self.fetches.get_mut(&id) {
+                op.gate = None;
+            }
+        }
+        self.finish_monotonic(id);
+        Ok(())
+    }
+
+    /// A primary showed `hash`: it holds the fold already, or is sent it.
+    fn repair_holder(&mut self, id: u64, node: Incarnation, hash: u64) {
+        let Some(op) = self.fetches.get_mut(&id) else { return };
+        let Phase::Repairing { holders, .. } = &mut op.phase else { return };
+        if hash == op.fold.hash() {
+            holders.add(node, true);
+            self.finish_monotonic(id);
+            return;
+        }
+        let replicate = Replicate {
+            op: id,
+            key: op.key.clone(),
+            state: op.fold.encode(),
+            hint_for: None,
+            remaining_ms: 0,
+            purpose: Purpose::Repair,
+        };
+        op.waiting.insert(node);
+        self.observe(Event::ReadRepair(node));
+        self.send(Hold::Batch, node, Message::Replicate(replicate));
+    }
+
+    pub(crate) fn on_repair_ack(&mut self, from: Incarnation, id: u64, hash: u64) {
+        let Some(op) = self.fetches.get_mut(&id) else { return };
+        let fold_hash = op.fold.hash();
+        let Phase::Repairing { holders, .. } = &mut op.phase else { return };
+        if hash == fold_hash {
+            op.waiting.remove(&from);
+            holders.add(from, true);
+            self.finish_monotonic(id);
+        }
+    }
+
+    pub(crate) fn on_fold_stored_here(&mut self, id: u64) {
+        let me = self.me();
+        let is_shown = self.fetches.get(&id).is_some_and(|op| op.shown.contains_key(&me));
+        let Some(op) = self.fetches.get_mut(&id) else { return };
+        if let Phase::Repairing { holders, .. } = &mut op.phase
+            && is_shown
+            && op.gate.is_some_and(|gate| gate <= self.synced)
+        {
+            holders.add(me, true);
+            self.finish_monotonic(id);
+        }
+    }
+
+    fn finish_monotonic(&mut self, id: u64) {
+        let Some(op) = self.fetches.get(&id) else { return };
+        let (Phase::Repairing { holders, achieved }, Reader::Client { token, .. }) = (&op.phase, &op.reader) else {
+            return;
+        };
+        if !holders.is_reached() && !planted(Bug::MonotonicSkipsRepair) {
+            return;
+        }
+        let (token, achieved, hold) = (*token, *achieved, Self::hold_at(op.gate));
+        if let Some(op) = self.fetches.remove(&id) {
+            self.answer(token, hold, &op.key, &op.fold, achieved);
+        }
+    }
+
+    /// After the answer: every primary that showed less gets the fold.
+    fn repair_shown(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let Some(op) = self.fetches.remove(&id) else { return Ok(()) };
+        let (hash, state) = (op.fold.hash(), op.fold.encode());
+        for (node, _) in op.shown.iter().filter(|(_, shown)| **shown != hash) {
+            self.observe(Event::ReadRepair(*node));
+            if *node == self.me() {
+                self.merge_data(store, &op.key, &op.fold)?;
+                continue;
+            }
+            let (key, state) = (op.key.clone(), state.clone());
+            let purpose = Purpose::Repair;
+            let replicate = Replicate { op: 0, key, state, hint_for: None, remaining_ms: 0, purpose };
+            self.send(Hold::Batch, *node, Message::Replicate(replicate));
+        }
+        Ok(())
+    }
+
+    fn fail_fetch(&mut self, id: u64, failure: Failure) {
+        let Some(op) = self.fetches.remove(&id) else { return };
+        match op.reader {
+            Reader::Client { token, .. } if !matches!(op.phase, Phase::Answered) => {
+                self.reply(Hold::Now, token, Err(failure));
+            }
+            Reader::Client { .. } => {}
+            Reader::Put(start) => self.respond(start.origin, Hold::Now, Err(failure)),
+        }
+    }
+
+    pub(crate) fn on_fetch_timer(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
+        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
+        if self.now >= op.deadline {
+            if matches!(op.phase, Phase::Answered) {
+                return self.repair_shown(store, id);
+            }
+            let failure = op.quorum.failure(true, false);
+            self.fail_fetch(id, failure);
+            return Ok(());
+        }
+        if op.asked_at.plus(self.settings.replica_timeout_ms) > self.now {
+            return Ok(());
+        }
+        op.asked_at = self.now;
+        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
+        let late: Vec<Incarnation> = op.waiting.iter().copied().collect();
+        for node in late {
+            self.suspect(node);
+            self.replace_in_fetch(store, id, node)?;
+        }
+        Ok(())
+    }
+}
