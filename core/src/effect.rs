@@ -128,7 +128,9 @@ pub enum Failure {
     QuorumNotReached { needed: u32, primaries: u32, fallbacks: u32, maybe_applied: bool },
     #[error("deadline exceeded: needed {needed} replicas, got {} in time ({primaries} primaries, {fallbacks} fallbacks)", primaries + fallbacks)]
     DeadlineExceeded { needed: u32, primaries: u32, fallbacks: u32, maybe_applied: bool },
-    #[error("overloaded: {in_flight} requests are in flight on this node, the most it takes; try again later or another node")]
+    #[error(
+        "overloaded: {in_flight} requests are in flight on this node, the most it takes; try again later or another node"
+    )]
     Overloaded { in_flight: u32 },
     #[error("{0}")]
     InvalidArgument(String),
@@ -136,7 +138,9 @@ pub enum Failure {
     TooLarge { what: String, bytes: u64, bytes_max: u64 },
     #[error("bad context: {0}; read the key again and use the context of that answer")]
     BadContext(String),
-    #[error("the key has {siblings} siblings, the most this cluster takes ({siblings_max}), and this put covers none; read the key and put with its context")]
+    #[error(
+        "the key has {siblings} siblings, the most this cluster takes ({siblings_max}), and this put covers none; read the key and put with its context"
+    )]
     TooManySiblings { siblings: u32, siblings_max: u32 },
     #[error("the key already has a live value ({siblings} siblings); create_only refuses")]
     AlreadyExists { siblings: u32 },
@@ -208,9 +212,19 @@ pub enum AdminReply {
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Effect {
-    Reply { token: u64, outcome: Result<Reply, Failure> },
-    AdminReply { token: u64, reply: AdminReply },
-    Send { to: Incarnation, class: Class, envelope: Envelope },
+    Reply {
+        token: u64,
+        outcome: Result<Reply, Failure>,
+    },
+    AdminReply {
+        token: u64,
+        reply: AdminReply,
+    },
+    Send {
+        to: Incarnation,
+        class: Class,
+        envelope: Envelope,
+    },
     Observe(Event),
     /// The layout names these peers now: connect to them.
     Connect(Layout),

@@ -288,11 +288,12 @@ impl Membership {
     /// Foca stops all timers when it believes everyone dead, so this must not be one of them.
     fn announce(&mut self, now: Time) {
         let alive: BTreeSet<Incarnation> = self.foca.iter_members().map(|m| m.id().incarnation).collect();
-        let turn = self.peers.iter().cycle().skip(self.announce_next).take(self.peers.len());
-        let absent = turn.filter(|peer| !alive.contains(&peer.incarnation));
-        let chosen: Vec<PeerIdentity> = absent.take(ANNOUNCEMENTS_MAX).cloned().collect();
-        self.announce_next = (self.announce_next + chosen.len()) % self.peers.len().max(1);
-        for peer in chosen {
+        let turn = self.peers.iter().enumerate().cycle().skip(self.announce_next).take(self.peers.len());
+        let absent = turn.filter(|(_, peer)| !alive.contains(&peer.incarnation));
+        let chosen: Vec<(usize, PeerIdentity)> =
+            absent.take(ANNOUNCEMENTS_MAX).map(|(index, peer)| (index, peer.clone())).collect();
+        self.announce_next = chosen.last().map_or(0, |(index, _)| (index + 1) % self.peers.len().max(1));
+        for (_, peer) in chosen {
             // It can only fail if the identities do not fit a message, and the layout bounds addresses.
             let _ = self.foca.announce(peer, &mut self.outbox);
         }

@@ -25,7 +25,8 @@ impl Quorum {
 
     /// Counts an answer; a second one of the same node changes nothing.
     pub fn add(&mut self, node: Incarnation, is_primary: bool) {
-        let set = if is_primary || planted(Bug::FallbackCountsAsPrimary) { &mut self.primaries } else { &mut self.fallbacks };
+        let set =
+            if is_primary || planted(Bug::FallbackCountsAsPrimary) { &mut self.primaries } else { &mut self.fallbacks };
         if !set.insert(node) && planted(Bug::AnswersCountedTwice) {
             self.repeats += 1;
         }

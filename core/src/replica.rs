@@ -35,7 +35,12 @@ impl Node {
     }
 
     /// Merges `incoming` into what is stored; returns the result.
-    pub(crate) fn merge_data(&mut self, store: &mut dyn Store, key: &Key, incoming: &State) -> Result<Record, StoreError> {
+    pub(crate) fn merge_data(
+        &mut self,
+        store: &mut dyn Store,
+        key: &Key,
+        incoming: &State,
+    ) -> Result<Record, StoreError> {
         self.remember_requests(incoming);
         let Some(old) = self.load(store, key)? else {
             let record = Record { own_epoch: None, state: incoming.clone() };
@@ -118,7 +123,12 @@ impl Node {
         Ok(())
     }
 
-    fn keep(&mut self, store: &mut dyn Store, at: Time, replicate: &Replicate) -> Result<Result<(), Refusal>, StoreError> {
+    fn keep(
+        &mut self,
+        store: &mut dyn Store,
+        at: Time,
+        replicate: &Replicate,
+    ) -> Result<Result<(), Refusal>, StoreError> {
         if self.is_expired(at, replicate.remaining_ms) {
             return Ok(Err(Refusal::Expired));
         }

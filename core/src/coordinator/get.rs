@@ -27,7 +27,10 @@ enum Reader {
 enum Phase {
     Asking,
     /// Monotonic: which primaries hold the fold.
-    Repairing { holders: Quorum, achieved: Achieved },
+    Repairing {
+        holders: Quorum,
+        achieved: Achieved,
+    },
     /// Answered; late answers still tell what to repair.
     Answered,
 }
@@ -64,7 +67,13 @@ impl FetchOp {
 }
 
 impl Node {
-    pub(crate) fn start_get(&mut self, store: &mut dyn Store, token: u64, at: Time, get: Get) -> Result<(), StoreError> {
+    pub(crate) fn start_get(
+        &mut self,
+        store: &mut dyn Store,
+        token: u64,
+        at: Time,
+        get: Get,
+    ) -> Result<(), StoreError> {
         let r = self.check_key(&get.key).and_then(|()| self.quorum_of("r", get.r, self.settings.cluster.read_quorum));
         let r = match r {
             Ok(r) => r,
@@ -126,7 +135,8 @@ impl Node {
         } else if matches!(&op.reader, Reader::Put(start) if start.role == Role::Fallback) {
             self.show_local(store, &mut op, false)?;
         }
-        for primary in primaries.into_iter().filter(|p| *p != self.me()) {
+        let me = self.me();
+        for primary in primaries.into_iter().filter(|p| *p != me) {
             if self.is_reachable(primary) {
                 self.ask(&mut op, id, primary, false);
             } else {
@@ -221,7 +231,12 @@ impl Node {
         self.advance_fetch(store, reply.op)
     }
 
-    pub(crate) fn on_fetch_refused(&mut self, store: &mut dyn Store, from: Incarnation, id: u64) -> Result<(), StoreError> {
+    pub(crate) fn on_fetch_refused(
+        &mut self,
+        store: &mut dyn Store,
+        from: Incarnation,
+        id: u64,
+    ) -> Result<(), StoreError> {
         self.replace_in_fetch(store, id, from)
     }
 

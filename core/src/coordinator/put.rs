@@ -187,7 +187,8 @@ impl Node {
         let primaries = self.primaries(partition);
         let id = self.new_op();
         let hold = if was_applied { Hold::Batch } else { Hold::Now };
-        for primary in primaries.iter().copied().filter(|p| *p != self.me()) {
+        let me = self.me();
+        for primary in primaries.iter().copied().filter(|p| *p != me) {
             if self.is_reachable(primary) {
                 self.ask_replica(&mut op, id, primary, None, hold);
             } else {

@@ -1,0 +1,256 @@
+//! The `KVCluster` resource: its Rust types, and the CustomResourceDefinition made from them.
+//! The rules are those of `driftkv_core::config`, said again as schema bounds and CEL so that the API server refuses
+//! at once what a node would refuse later; a test compares both.
+//! Invariant: no field is named with a letter alone, for YAML 1.1 reads `n` and `y` as booleans.
+
+use driftkv_core::config::{ClusterConfig, Limits};
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `apiVersion` of every manifest.
+pub const API_VERSION: &str = "driftkv.io/v1alpha1";
+/// `kind` of every manifest.
+pub const KIND: &str = "KVCluster";
+
+/// What a cluster should be.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "driftkv.io",
+    version = "v1alpha1",
+    kind = "KVCluster",
+    plural = "kvclusters",
+    shortname = "kvc",
+    category = "all",
+    namespaced,
+    status = "KVClusterStatus",
+    derive = "PartialEq",
+    doc = "A replicated key-value store in the manner of Dynamo.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Layout", type_ = "integer", json_path = ".status.layoutVersion"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.replicationFactor <= self.replicas")
+    .message("replicationFactor must be at most replicas: each copy of a key lives on a node of its own")
+    .field_path(".replicationFactor"))]
+#[x_kube(validation = Rule::new("self.readQuorum <= self.replicationFactor")
+    .message("readQuorum must be at most replicationFactor").field_path(".readQuorum"))]
+#[x_kube(validation = Rule::new("self.writeQuorum <= self.replicationFactor")
+    .message("writeQuorum must be at most replicationFactor").field_path(".writeQuorum"))]
+pub struct KVClusterSpec {
+    /// Number of nodes.
+    #[schemars(range(min = 1, max = 1024))]
+    pub replicas: u32,
+    /// Slices of the hash ring, a power of two; fixed for the life of the cluster.
+    #[serde(default = "defaults::partitions")]
+    #[schemars(range(min = 1, max = 65536))]
+    #[x_kube(validation = Rule::new("self in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]")
+        .message("partitions must be a power of two from 1 to 65536"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("partitions cannot change: every key would move"))]
+    pub partitions: u32,
+    /// N: nodes that own a copy of each key; fixed for the life of the cluster.
+    #[serde(default = "defaults::replication_factor")]
+    #[schemars(range(min = 1, max = 7))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("replicationFactor cannot change"))]
+    pub replication_factor: u32,
+    /// R: answers a get waits for, unless the request says otherwise.
+    #[serde(default = "defaults::read_quorum")]
+    #[schemars(range(min = 1, max = 7))]
+    pub read_quorum: u32,
+    /// W: commits a put waits for, unless the request says otherwise.
+    #[serde(default = "defaults::write_quorum")]
+    #[schemars(range(min = 1, max = 7))]
+    pub write_quorum: u32,
+    /// Whether stand-ins count toward a quorum while owners are unreachable.
+    #[serde(default = "defaults::sloppy")]
+    pub sloppy: bool,
+    /// The disk of each node.
+    #[serde(default)]
+    pub storage: StorageSpec,
+    /// Sizes that a node refuses to exceed.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// Whether nodes obey injected faults. Leave it off where data matters.
+    #[serde(default)]
+    pub allow_faults: bool,
+    /// The container image; the operator's own version if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// CPU and memory of each node's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Zones that a local run spreads its nodes over, in turn. On Kubernetes the topology of its nodes decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 63)))]
+    pub zones: Vec<String>,
+}
+
+/// The disk of each node.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StorageSpec {
+    /// Size of the volume, such as 10Gi.
+    #[serde(default = "defaults::size")]
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,17}(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"))]
+    pub size: String,
+    /// Its StorageClass; the default one of the Kubernetes cluster if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
+}
+
+impl Default for StorageSpec {
+    fn default() -> Self {
+        StorageSpec { size: defaults::size(), class_name: None }
+    }
+}
+
+/// Sizes that a node refuses to exceed.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.siblingsMax * self.valueBytesMax <= 1073741824")
+    .message("siblingsMax times valueBytesMax must be at most 1073741824 bytes (1 GiB)").field_path(".siblingsMax"))]
+pub struct LimitsSpec {
+    /// Longest bucket plus key, in bytes.
+    #[serde(default = "defaults::key_bytes_max")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub key_bytes_max: u32,
+    /// Longest value, in bytes.
+    #[serde(default = "defaults::value_bytes_max")]
+    #[schemars(range(min = 1, max = 16777216))]
+    pub value_bytes_max: u32,
+    /// Most concurrent values of one key.
+    #[serde(default = "defaults::siblings_max")]
+    #[schemars(range(min = 1, max = 4294967295u32))]
+    pub siblings_max: u32,
+    /// Bytes of hints that one node keeps for one other.
+    #[serde(default = "defaults::hint_bytes_max")]
+    #[schemars(range(min = 1, max = 9223372036854775807u64))]
+    pub hint_bytes_max: u64,
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        let Limits { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max } = Limits::default();
+        LimitsSpec { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max }
+    }
+}
+
+/// What a cluster is.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KVClusterStatus {
+    /// In one word.
+    #[serde(default)]
+    pub phase: Phase,
+    /// Nodes that are ready.
+    #[serde(default)]
+    pub ready_replicas: u32,
+    /// What is so and what is not, with reasons.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Version of the layout that the nodes hold; 0 before the bootstrap.
+    #[serde(default)]
+    pub layout_version: u64,
+    /// Identity of the data, chosen at the bootstrap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// Generation of the spec that this status is about.
+    #[serde(default)]
+    pub observed_generation: i64,
+}
+
+/// A cluster in one word.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Not all nodes have answered yet.
+    #[default]
+    Pending,
+    /// All nodes are empty and get their first layout.
+    Bootstrapping,
+    /// As it should be.
+    Running,
+    /// On its way to a changed spec.
+    Updating,
+    /// Something needs a person; the conditions say what.
+    Degraded,
+}
+
+mod defaults {
+    use super::{ClusterConfig, Limits};
+
+    pub(super) fn partitions() -> u32 {
+        ClusterConfig::default().partitions
+    }
+    pub(super) fn replication_factor() -> u32 {
+        ClusterConfig::default().replication_factor
+    }
+    pub(super) fn read_quorum() -> u32 {
+        ClusterConfig::default().read_quorum
+    }
+    pub(super) fn write_quorum() -> u32 {
+        ClusterConfig::default().write_quorum
+    }
+    pub(super) fn sloppy() -> bool {
+        ClusterConfig::default().sloppy
+    }
+    pub(super) fn size() -> String {
+        "10Gi".to_owned()
+    }
+    pub(super) fn key_bytes_max() -> u32 {
+        Limits::default().key_bytes_max
+    }
+    pub(super) fn value_bytes_max() -> u32 {
+        Limits::default().value_bytes_max
+    }
+    pub(super) fn siblings_max() -> u32 {
+        Limits::default().siblings_max
+    }
+    pub(super) fn hint_bytes_max() -> u64 {
+        Limits::default().hint_bytes_max
+    }
+}
+
+impl From<&KVClusterSpec> for ClusterConfig {
+    fn from(spec: &KVClusterSpec) -> Self {
+        let LimitsSpec { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max } = spec.limits;
+        ClusterConfig {
+            replicas: spec.replicas,
+            partitions: spec.partitions,
+            replication_factor: spec.replication_factor,
+            read_quorum: spec.read_quorum,
+            write_quorum: spec.write_quorum,
+            sloppy: spec.sloppy,
+            limits: Limits { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max },
+        }
+    }
+}
+
+/// The CustomResourceDefinition as YAML, as it stands in `crds/`.
+pub fn crd_yaml() -> Result<String, Box<dyn std::error::Error>> {
+    let mut crd = serde_json::to_value(KVCluster::crd())?;
+    make_structural(&mut crd);
+    let header = "# Generated by `cargo run -p driftkv-operator --bin crdgen`; change operator/src/crd.rs instead.\n";
+    Ok(format!("{header}{}", serde_saphyr::to_string(&crd)?))
+}
+
+/// Takes out what the API server refuses or warns of: `additionalProperties: false` and formats it does not know.
+fn make_structural(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.retain(|key, value| match key.as_str() {
+                "additionalProperties" => *value != Value::Bool(false),
+                "format" => !value.as_str().is_some_and(|format| format.starts_with("uint")),
+                _ => true,
+            });
+            map.values_mut().for_each(make_structural);
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_structural),
+        _ => {}
+    }
+}
