@@ -1,30 +1,561 @@
-//! stub while compiling
-use crate::{effect::AdminReply, id::*, message::Message, node::Node, store::*};
+//! Anti-entropy: the hash trees of the partitions this node owns, and the exchange that finds and mends differences.
+//! Follows Dynamo (SOSP 2007) 4.7. The asker drives a round (`message.rs` has the arrows); the other side keeps no memory of it.
+//! Invariant: a built tree is that of the stored records; one in building covers exactly the keys before its cursor.
+//! Not here: the tree itself (`tree`), merging what is pushed (`replica`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
 use bytes::Bytes;
-#[derive(Default)]
-pub(crate) struct Trees;
+
+use crate::effect::{AdminReply, Event};
+use crate::hints::after;
+use crate::id::{Incarnation, Key, PartitionId};
+use crate::message::{Message, Purpose, Replicate};
+use crate::node::{Hold, Node};
+use crate::planted::{Bug, planted};
+use crate::record::Record;
+use crate::store::{Pair, Space, Store, StoreError};
+use crate::time::Time;
+use crate::tree::{FANOUT, LEAVES, PrefixRange, Tree, leaf_range, partition_range};
+
+/// Rounds this node has open at once.
+const EXCHANGES_MAX: usize = 8;
+/// Keys in one `TreeKeys` or `TreeWant`, and states pushed for one of them.
+const KEYS_MAX: usize = 512;
+/// Differing leaves looked into in one round: each is a scan.
+const PARTS_MAX: usize = 256;
+/// Bytes after which no further state is pushed in a round.
+const PUSH_BYTES_MAX: usize = 4 << 20;
+/// Records a tick reads for building; a partition without any counts as one.
+const BUILD_RECORDS: usize = 256;
+/// Records read at once: each may be large.
+const SCAN_CHUNK: usize = 32;
+/// Pairs a turn looks at before it waits for the next.
+const PAIRS_LOOKED_AT: u64 = 256;
+/// Slices of a leaf that holds too many keys for one list. In `TreeKeys` a slice is named `LEAVES + leaf * SLICES + slice`.
+const SLICES: u32 = 64;
+
+/// The trees of the owned partitions, and the rounds in which they are compared.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    slots: BTreeMap<PartitionId, Slot>,
+    /// To be built, or rebuilt in the shadow.
+    pending: BTreeSet<PartitionId>,
+    /// Marked by others; spread over the co-owners on the next turn.
+    marked: BTreeSet<PartitionId>,
+    /// Known or likely to differ.
+    dirty: BTreeSet<(PartitionId, Incarnation)>,
+    last_dirty: (PartitionId, Incarnation),
+    was_dirty: bool,
+    turn: u64,
+    exchanges: BTreeMap<u64, Exchange>,
+    rounds: BTreeMap<Incarnation, u64>,
+    next_exchange: Time,
+    next_verify: Option<Time>,
+    last_verified: Option<PartitionId>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    ready: Option<Tree>,
+    build: Option<Build>,
+}
+
+#[derive(Debug)]
+struct Build {
+    tree: Tree,
+    cursor: Bytes,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    partition: PartitionId,
+    peer: Incarnation,
+    since: Time,
+}
+
 impl Trees {
-    pub(crate) fn set_partitions(&mut self, _: &[PartitionId]) {}
-    pub(crate) fn mark_dirty(&mut self, _: PartitionId) {}
-    pub(crate) fn on_write(&mut self, _: PartitionId, _: &Bytes, _: u64, _: u64) {}
-    pub(crate) fn built(&self) -> usize {
-        0
+    /// Keeps trees for these partitions only; the ticks build what is new.
+    pub(crate) fn set_partitions(&mut self, owned: &[PartitionId]) {
+        let owned: BTreeSet<PartitionId> = owned.iter().copied().collect();
+        self.slots.retain(|partition, _| owned.contains(partition));
+        for partition in owned {
+            self.slots.entry(partition).or_default();
+        }
+        self.pending = self.slots.iter().filter(|(_, slot)| slot.ready.is_none()).map(|(p, _)| *p).collect();
+        self.dirty.retain(|(partition, _)| self.slots.contains_key(partition));
+        self.exchanges.retain(|_, exchange| self.slots.contains_key(&exchange.partition));
+        self.slots.values_mut().filter(|slot| slot.ready.is_some()).for_each(|slot| slot.build = None);
     }
+
+    /// Compares this partition with all co-owners soon. Nothing if this node does not own it.
+    pub(crate) fn mark_dirty(&mut self, partition: PartitionId) {
+        if self.slots.contains_key(&partition) {
+            self.marked.insert(partition);
+        }
+    }
+
+    /// The state hash of a stored key changes from `old` to `new`; 0 stands for absent.
+    pub(crate) fn on_write(&mut self, partition: PartitionId, storage_key: &Bytes, old: u64, new: u64) {
+        let Some(slot) = self.slots.get_mut(&partition) else { return };
+        if let Some(tree) = &mut slot.ready {
+            tree.replace(storage_key, old, new);
+        }
+        if let Some(build) = &mut slot.build
+            && *storage_key < build.cursor
+        {
+            build.tree.replace(storage_key, old, new);
+        }
+    }
+
+    /// Partitions whose tree is built.
+    pub(crate) fn built(&self) -> u32 {
+        self.slots.values().filter(|slot| slot.ready.is_some()).count() as u32
+    }
+
+    /// Keys in the built trees.
     pub(crate) fn keys(&self) -> u64 {
-        0
+        self.slots.values().filter_map(|slot| slot.ready.as_ref()).map(Tree::keys).sum()
     }
-    pub(crate) fn rounds(&self, _: Incarnation) -> u64 {
-        0
+
+    /// Rounds with `peer` that this node began and that came to their end.
+    pub(crate) fn rounds(&self, peer: Incarnation) -> u64 {
+        self.rounds.get(&peer).copied().unwrap_or(0)
+    }
+
+    fn ready(&self, partition: PartitionId) -> Option<&Tree> {
+        self.slots.get(&partition)?.ready.as_ref()
+    }
+
+    /// Reads one chunk for the tree of `partition`. Gives the records read (at least 1 for the budget) and whether a
+    /// finished shadow differs from the tree that it replaces.
+    fn build_step(&mut self, store: &dyn Store, partition: PartitionId, q: u32) -> Result<(usize, bool), StoreError> {
+        let (start, end) = partition_range(partition, q);
+        let Some(slot) = self.slots.get_mut(&partition) else {
+            self.pending.remove(&partition);
+            return Ok((1, false));
+        };
+        let build = slot
+            .build
+            .get_or_insert_with(|| Build { tree: Tree::new(q), cursor: Bytes::copy_from_slice(&start) });
+        let pairs = store.scan(Space::Data, &build.cursor, end.as_ref().map(<[u8; 16]>::as_slice), SCAN_CHUNK)?;
+        for (key, value) in &pairs {
+            build.tree.replace(key, 0, Record::hash_of(value));
+            build.cursor = after(key);
+        }
+        if pairs.len() == SCAN_CHUNK {
+            return Ok((pairs.len(), false));
+        }
+        let built = slot.build.take().map(|build| build.tree);
+        let is_mismatch = slot.ready.as_ref().zip(built.as_ref()).is_some_and(|(old, new)| old.root() != new.root());
+        slot.ready = built;
+        self.pending.remove(&partition);
+        Ok((pairs.len().max(1), is_mismatch))
+    }
+
+    /// Has the next built partition rebuilt if it is time.
+    fn verify_next(&mut self, now: Time, interval_ms: u64) {
+        if now < *self.next_verify.get_or_insert(now.plus(interval_ms)) {
+            return;
+        }
+        self.next_verify = Some(now.plus(interval_ms));
+        let from = self.last_verified.map_or(Bound::Unbounded, Bound::Excluded);
+        let following = self.slots.range((from, Bound::Unbounded)).chain(&self.slots);
+        let mut built = following.filter(|(_, slot)| slot.ready.is_some()).map(|(partition, _)| *partition);
+        self.last_verified = built.next();
+        self.pending.extend(self.last_verified);
+    }
+
+    fn may_begin(&self, partition: PartitionId, peer: Incarnation) -> bool {
+        let is_open = self.exchanges.values().any(|e| (e.partition, e.peer) == (partition, peer));
+        !is_open && self.ready(partition).is_some()
+    }
+
+    fn is_open(&self, round: u64, partition: PartitionId, peer: Incarnation) -> bool {
+        self.exchanges.get(&round).is_some_and(|e| (e.partition, e.peer) == (partition, peer))
+    }
+
+    fn complete(&mut self, round: u64) {
+        if let Some(exchange) = self.exchanges.remove(&round) {
+            *self.rounds.entry(exchange.peer).or_default() += 1;
+        }
     }
 }
+
 impl Node {
-    pub(crate) fn digest(&mut self, _: PartitionId) -> AdminReply {
-        AdminReply::Refused(String::new())
+    /// What an operator compares between owners. Refused if this node does not own the partition.
+    pub(crate) fn digest(&self, partition: PartitionId) -> AdminReply {
+        let Some(slot) = self.trees.slots.get(&partition) else {
+            return AdminReply::Refused(format!("this node does not own partition {}", partition.0));
+        };
+        let (root, keys) = slot.ready.as_ref().map_or((0, 0), |tree| (tree.root(), tree.keys()));
+        AdminReply::Digest { root, keys, is_built: slot.ready.is_some() }
     }
-    pub(crate) fn tick_trees(&mut self, _: &mut dyn Store) -> Result<(), StoreError> {
+
+    /// Builds a little, and begins a round if it is time.
+    pub(crate) fn tick_trees(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let age_ms = self.settings.replica_timeout_ms.saturating_mul(10);
+        let now = self.now;
+        self.trees.exchanges.retain(|_, exchange| exchange.since.plus(age_ms) > now);
+        self.trees.verify_next(now, self.settings.verify_interval_ms);
+        let mut budget = BUILD_RECORDS;
+        while budget > 0
+            && let Some(partition) = self.trees.pending.first().copied()
+        {
+            let (read, is_mismatch) = self.trees.build_step(store, partition, self.tree_partitions())?;
+            budget = budget.saturating_sub(read);
+            if is_mismatch {
+                self.observe(Event::TreeMismatch(partition));
+            }
+        }
+        if now >= self.trees.next_exchange && self.trees.exchanges.len() < EXCHANGES_MAX {
+            self.trees.next_exchange = now.plus(self.settings.tree_interval_ms);
+            self.begin_round();
+        }
         Ok(())
     }
-    pub(crate) fn on_tree(&mut self, _: &mut dyn Store, _: Incarnation, _: Message) -> Result<(), StoreError> {
+
+    /// Q.
+    fn tree_partitions(&self) -> u32 {
+        self.layout.as_ref().map_or(self.settings.cluster.partitions, |layout| layout.partitions)
+    }
+
+    fn begin_round(&mut self) {
+        let Some((partition, peer)) = self.next_pair() else { return };
+        let Some(root) = self.trees.ready(partition).map(Tree::root) else { return };
+        let round = self.new_op();
+        self.trees.exchanges.insert(round, Exchange { partition, peer, since: self.now });
+        self.send(Hold::Batch, peer, Message::TreeRoot { partition, round, root });
+    }
+
+    /// Whom to compare what with: dirty pairs first, but each second turn goes round all pairs so that none starves.
+    fn next_pair(&mut self) -> Option<(PartitionId, Incarnation)> {
+        let (me, ring) = (self.me(), self.ring.as_ref()?);
+        for partition in std::mem::take(&mut self.trees.marked) {
+            let peers = ring.primaries(partition).iter().filter(|peer| **peer != me);
+            self.trees.dirty.extend(peers.map(|peer| (partition, *peer)));
+        }
+        let trees = &self.trees;
+        let may = |partition, peer| self.is_reachable(peer) && trees.may_begin(partition, peer);
+        if !trees.was_dirty {
+            let following = trees.dirty.range((Bound::Excluded(trees.last_dirty), Bound::Unbounded));
+            let mut pairs = following.chain(trees.dirty.range(..=trees.last_dirty));
+            if let Some(pair) = pairs.find(|(partition, peer)| may(*partition, *peer)).copied() {
+                self.trees.dirty.remove(&pair);
+                self.trees.last_dirty = pair;
+                self.trees.was_dirty = true;
+                return Some(pair);
+            }
+        }
+        let owned = ring.owned_by(me);
+        let factor = u64::from(self.settings.cluster.replication_factor).max(1);
+        let pair_of = |turn: u64| {
+            let at = (turn / factor).checked_rem(owned.len() as u64)?;
+            let partition = *owned.get(at as usize)?;
+            let peer = *ring.primaries(partition).get((turn % factor) as usize)?;
+            (peer != me && may(partition, peer)).then_some((partition, peer))
+        };
+        let turns = trees.turn..trees.turn.saturating_add(PAIRS_LOOKED_AT);
+        let found = turns.clone().find_map(|turn| pair_of(turn).map(|pair| (turn, pair)));
+        self.trees.turn = found.map_or(turns.end, |(turn, _)| turn.saturating_add(1));
+        self.trees.was_dirty = false;
+        found.map(|(_, pair)| pair)
+    }
+
+    /// Any message of a round. Ignored unless both sides own the partition and the tree here is built; answers also
+    /// unless the round is open.
+    pub(crate) fn on_tree(&mut self, store: &dyn Store, from: Incarnation, message: Message) -> Result<(), StoreError> {
+        let (partition, round, is_answer) = match &message {
+            Message::TreeSame { partition, round }
+            | Message::TreeBranches { partition, round, .. }
+            | Message::TreeKeys { partition, round, .. } => (*partition, *round, true),
+            Message::TreeRoot { partition, round, .. }
+            | Message::TreeLeaves { partition, round, .. }
+            | Message::TreeWant { partition, round, .. } => (*partition, *round, false),
+            _ => return Ok(()),
+        };
+        let me = self.me();
+        let is_shared =
+            self.ring.as_ref().is_some_and(|r| r.is_primary(partition, me) && r.is_primary(partition, from));
+        let is_expected = !is_answer || self.trees.is_open(round, partition, from);
+        if self.not_ready().is_some() || !is_shared || !is_expected {
+            return Ok(());
+        }
+        let Some(tree) = self.trees.ready(partition) else { return Ok(()) };
+        let is_well_formed = match message {
+            Message::TreeRoot { root, .. } => {
+                let answer = if tree.root() == root {
+                    Message::TreeSame { partition, round }
+                } else {
+                    Message::TreeBranches { partition, round, branches: tree.branches() }
+                };
+                self.send(Hold::Batch, from, answer);
+                true
+            }
+            Message::TreeSame { .. } => {
+                self.trees.complete(round);
+                true
+            }
+            Message::TreeBranches { branches, .. } => self.on_tree_branches(from, partition, round, &branches),
+            Message::TreeLeaves { leaves, .. } => self.on_tree_leaves(store, from, partition, round, &leaves)?,
+            Message::TreeKeys { leaves, keys, .. } => {
+                self.on_tree_keys(store, from, partition, round, &leaves, keys)?
+            }
+            Message::TreeWant { keys, .. } => self.on_tree_want(store, from, partition, &keys)?,
+            _ => true,
+        };
+        if !is_well_formed {
+            self.observe(Event::MalformedMessage(from));
+        }
+        Ok(())
+    }
+
+    fn on_tree_branches(&mut self, from: Incarnation, partition: PartitionId, round: u64, theirs: &[u64]) -> bool {
+        if theirs.len() != FANOUT {
+            return false;
+        }
+        let Some(tree) = self.trees.ready(partition) else { return true };
+        let ours = tree.branches();
+        let differing = (0..FANOUT).filter(|branch| ours.get(*branch) != theirs.get(*branch));
+        let leaves: Vec<(u32, u64)> = differing
+            .flat_map(|branch| (branch * FANOUT..).zip(tree.leaves(branch)))
+            .map(|(leaf, hash)| (leaf as u32, hash))
+            .collect();
+        if leaves.is_empty() {
+            self.trees.complete(round);
+        } else {
+            self.send(Hold::Batch, from, Message::TreeLeaves { partition, round, leaves });
+        }
+        true
+    }
+
+    fn on_tree_leaves(
+        &mut self,
+        store: &dyn Store,
+        from: Incarnation,
+        partition: PartitionId,
+        round: u64,
+        theirs: &[(u32, u64)],
+    ) -> Result<bool, StoreError> {
+        if theirs.len() > LEAVES || theirs.iter().any(|(leaf, _)| *leaf as usize >= LEAVES) {
+            return Ok(false);
+        }
+        let Some(tree) = self.trees.ready(partition) else { return Ok(true) };
+        let mut branches: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        let mut differing = BTreeSet::new();
+        for (leaf, hash) in theirs {
+            let (branch, at) = (*leaf as usize / FANOUT, *leaf as usize % FANOUT);
+            let ours = branches.entry(branch).or_insert_with(|| tree.leaves(branch));
+            if ours.get(at) != Some(hash) {
+                differing.insert(*leaf);
+            }
+        }
+        let (leaves, keys) = list_keys(store, partition, self.tree_partitions(), round, differing)?;
+        self.send(Hold::Batch, from, Message::TreeKeys { partition, round, leaves, keys });
+        Ok(true)
+    }
+
+    fn on_tree_keys(
+        &mut self,
+        store: &dyn Store,
+        from: Incarnation,
+        partition: PartitionId,
+        round: u64,
+        parts: &[u32],
+        theirs: Vec<(Bytes, u64)>,
+    ) -> Result<bool, StoreError> {
+        let q = self.tree_partitions();
+        let ranges: Option<BTreeSet<PrefixRange>> = parts.iter().map(|part| part_range(partition, q, *part)).collect();
+        let is_small = parts.len() <= PARTS_MAX && theirs.len() <= KEYS_MAX;
+        let (Some(ranges), true) = (ranges, is_small) else { return Ok(false) };
+        if theirs.iter().any(|(key, _)| !is_key_of(key, partition, q)) {
+            return Ok(false);
+        }
+        self.trees.complete(round);
+        let found = differences(store, ranges, theirs.into_iter().collect())?;
+        if found.push.is_empty() && found.want.is_empty() {
+            return Ok(true);
+        }
+        // There may be more than one round takes: come back soon.
+        self.trees.dirty.insert((partition, from));
+        self.push_states(from, found.push)?;
+        if !found.want.is_empty() {
+            self.send(Hold::Batch, from, Message::TreeWant { partition, round, keys: found.want });
+        }
+        Ok(true)
+    }
+
+    fn on_tree_want(
+        &mut self,
+        store: &dyn Store,
+        from: Incarnation,
+        partition: PartitionId,
+        keys: &[Bytes],
+    ) -> Result<bool, StoreError> {
+        let q = self.tree_partitions();
+        if keys.len() > KEYS_MAX || keys.iter().any(|key| !is_key_of(key, partition, q)) {
+            return Ok(false);
+        }
+        let (mut pairs, mut bytes) = (Vec::new(), 0usize);
+        for key in keys {
+            if bytes >= PUSH_BYTES_MAX {
+                break;
+            }
+            if let Some(value) = store.get(Space::Data, key)? {
+                bytes = bytes.saturating_add(value.len());
+                pairs.push((key.clone(), value));
+            }
+        }
+        self.push_states(from, pairs)?;
+        Ok(true)
+    }
+
+    fn push_states(&mut self, to: Incarnation, records: Vec<Pair>) -> Result<(), StoreError> {
+        if planted(Bug::AntiEntropySendsNothing) {
+            return Ok(());
+        }
+        for (storage_key, value) in records {
+            let Some(key) = Key::from_storage_key(&storage_key) else {
+                return Err(StoreError(format!("damaged key of {} bytes", storage_key.len())));
+            };
+            let state = Record::decode(value)?.state.encode();
+            let purpose = Purpose::AntiEntropy;
+            let replicate = Replicate { op: 0, key, state, hint_for: None, remaining_ms: 0, purpose };
+            self.send(Hold::Batch, to, Message::Replicate(replicate));
+            self.observe(Event::AntiEntropyPush(to));
+        }
         Ok(())
     }
 }
+
+fn is_key_of(storage_key: &Bytes, partition: PartitionId, q: u32) -> bool {
+    Key::from_storage_key(storage_key).is_some_and(|key| key.partition(q) == partition)
+}
+
+/// Where the keys of a leaf, or of a slice of one, lie; `None` if there is no such part.
+fn part_range(partition: PartitionId, q: u32, part: u32) -> Option<PrefixRange> {
+    let leaves = LEAVES as u32;
+    let Some(slice) = part.checked_sub(leaves) else {
+        return Some(leaf_range(partition, q, part as u16));
+    };
+    let (leaf, slice) = (slice / SLICES, slice % SLICES);
+    if leaf >= leaves {
+        return None;
+    }
+    let (start, end) = leaf_range(partition, q, leaf as u16);
+    let slice_bits = q.trailing_zeros() + leaves.trailing_zeros() + SLICES.trailing_zeros();
+    let width = 1u128.checked_shl(u128::BITS.checked_sub(slice_bits)?)?;
+    let first = u128::from_be_bytes(start).saturating_add(width.saturating_mul(u128::from(slice)));
+    let end = if slice + 1 == SLICES { end } else { Some(first.saturating_add(width).to_be_bytes()) };
+    Some((first.to_be_bytes(), end))
+}
+
+/// Calls `each` on the records of a range in order, until it says `false`.
+fn visit(
+    store: &dyn Store,
+    (start, end): PrefixRange,
+    mut each: impl FnMut(Pair) -> bool,
+) -> Result<(), StoreError> {
+    let mut from = Bytes::copy_from_slice(&start);
+    loop {
+        let pairs = store.scan(Space::Data, &from, end.as_ref().map(<[u8; 16]>::as_slice), SCAN_CHUNK)?;
+        let is_over = pairs.len() < SCAN_CHUNK;
+        for pair in pairs {
+            from = after(&pair.0);
+            if !each(pair) {
+                return Ok(());
+            }
+        }
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+/// The first `limit` keys of a range with their state hashes.
+fn hashes(store: &dyn Store, range: PrefixRange, limit: usize) -> Result<Vec<(Bytes, u64)>, StoreError> {
+    let mut found = Vec::new();
+    visit(store, range, |(key, value)| {
+        found.push((key, Record::hash_of(&value)));
+        found.len() < limit
+    })?;
+    Ok(found)
+}
+
+/// As many of `leaves` as fit a message, with all their keys. It begins at another leaf each round; if the first alone
+/// is too large, at another slice of it.
+fn list_keys(
+    store: &dyn Store,
+    partition: PartitionId,
+    q: u32,
+    round: u64,
+    leaves: BTreeSet<u32>,
+) -> Result<(Vec<u32>, Vec<(Bytes, u64)>), StoreError> {
+    let begin = round.checked_rem(leaves.len() as u64).unwrap_or(0) as usize;
+    let (mut parts, mut keys) = (Vec::new(), Vec::new());
+    for leaf in leaves.iter().skip(begin).chain(leaves.iter().take(begin)).take(PARTS_MAX) {
+        let room = KEYS_MAX.saturating_sub(keys.len());
+        let Some(range) = part_range(partition, q, *leaf) else { continue };
+        let found = hashes(store, range, room + 1)?;
+        if found.len() <= room {
+            parts.push(*leaf);
+            keys.extend(found);
+            continue;
+        }
+        if parts.is_empty() {
+            // Not of the low bits alone: which leaf comes first depends on them too.
+            let slice = (round ^ round >> 6 ^ round >> 12) as u32 % SLICES;
+            let part = LEAVES as u32 + leaf * SLICES + slice;
+            if let Some(range) = part_range(partition, q, part) {
+                parts.push(part);
+                keys = hashes(store, range, KEYS_MAX)?;
+            }
+        }
+        break;
+    }
+    Ok((parts, keys))
+}
+
+#[derive(Debug, Default)]
+struct Differences {
+    push: Vec<Pair>,
+    want: Vec<Bytes>,
+}
+
+/// Compares what is stored in `ranges` with `theirs`: what differs is pushed and wanted, what one side lacks goes there.
+/// Stops at the bounds of one round and leaves the keys behind that point undecided.
+fn differences(
+    store: &dyn Store,
+    ranges: BTreeSet<PrefixRange>,
+    mut theirs: BTreeMap<Bytes, u64>,
+) -> Result<Differences, StoreError> {
+    let mut found = Differences::default();
+    let (mut bytes, mut is_full) = (0usize, false);
+    for range in ranges {
+        visit(store, range, |(key, value)| {
+            let their_hash = theirs.remove(&key);
+            if their_hash == Some(Record::hash_of(&value)) {
+                return true;
+            }
+            if their_hash.is_some() {
+                found.want.push(key.clone());
+            }
+            bytes = bytes.saturating_add(value.len());
+            is_full = bytes >= PUSH_BYTES_MAX || found.push.len() + 1 >= KEYS_MAX;
+            if is_full {
+                theirs.retain(|their_key, _| *their_key < key);
+            }
+            found.push.push((key, value));
+            !is_full
+        })?;
+        if is_full {
+            break;
+        }
+    }
+    found.want.extend(theirs.into_keys());
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ pub const PARTITIONS_MAX: u32 = 65_536;
 pub const KEY_BYTES_CEILING: u32 = 64 << 10;
 /// Largest allowed `value_bytes_max`.
 pub const VALUE_BYTES_CEILING: u32 = 16 << 20;
+/// Largest allowed `hint_bytes_max`: 1 PiB.
+pub const HINT_BYTES_CEILING: u64 = 1 << 50;
 /// Most bytes that the siblings of one key may add up to: a replica holds a whole state in memory to merge it.
 pub const STATE_BYTES_CEILING: u64 = 1 << 30;
 
@@ -220,7 +222,7 @@ impl ClusterConfig {
             (Field::KeyBytesMax, limits.key_bytes_max.into(), KEY_BYTES_CEILING.into()),
             (Field::ValueBytesMax, limits.value_bytes_max.into(), VALUE_BYTES_CEILING.into()),
             (Field::SiblingsMax, limits.siblings_max.into(), u32::MAX.into()),
-            (Field::HintBytesMax, limits.hint_bytes_max, i64::MAX as u64),
+            (Field::HintBytesMax, limits.hint_bytes_max, HINT_BYTES_CEILING),
         ];
         for (field, value, max) in ranges {
             if !(1..=max).contains(&value) {

@@ -11,6 +11,7 @@ use crate::time::Time;
 
 /// Something that happened to the node.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub enum Input {
     /// A client asks; `token` comes back in the reply. `at`: when it arrived.
     Client { token: u64, at: Time, request: Request },

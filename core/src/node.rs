@@ -359,3 +359,6 @@ impl Node {
         self.push(hold, Effect::Send { to, class: envelope.message.class(), envelope });
     }
 }
+
+#[cfg(test)]
+mod tests;

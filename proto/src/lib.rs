@@ -4,6 +4,7 @@
 //! Not here: the protocols (`core`), and what a node does with a request or a fault (`node`).
 
 pub mod error;
+pub mod faults;
 
 /// Messages, clients and servers of the contract, generated.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::too_many_lines, clippy::wildcard_imports)]
