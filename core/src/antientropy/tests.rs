@@ -1,0 +1,1 @@
+//! Exchanges between nodes are tested in `node/tests.rs` and the simulator.
