@@ -1,1 +1,2 @@
-//! driftkv
+//! The parts of `driftkv-node`: gRPC, disk, timers and telemetry around `driftkv-core`.
+pub mod store;

@@ -1,0 +1,117 @@
+//! The disk against the contract, against the memory store, and over restarts.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::sync::mpsc;
+
+use bytes::Bytes;
+use driftkv_core::id::CommitNo;
+use driftkv_core::store::{MemStore, Space, Store, contract};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+
+use super::dir::{DataDir, DirError};
+use super::disk::{self, DiskStore, Syncer};
+
+const MEMTABLE: u64 = 8 << 20;
+
+fn open(path: &TempDir) -> (DataDir, DiskStore, Syncer) {
+    let dir = DataDir::open(path.path()).unwrap();
+    let (store, syncer) = disk::open(&dir, MEMTABLE).unwrap();
+    (dir, store, syncer)
+}
+
+fn bytes(n: u64) -> Bytes {
+    Bytes::from(n.to_be_bytes().to_vec())
+}
+
+#[test]
+fn passes_the_contract() {
+    let mut kept = Vec::new();
+    contract::check(|| {
+        let path = TempDir::new().unwrap();
+        let (dir, store, syncer) = open(&path);
+        kept.push((path, dir, syncer));
+        store
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_was_synced_is_there_after_a_restart_and_the_rest_is_gone_whole() {
+    let path = TempDir::new().unwrap();
+    {
+        let (_dir, mut store, mut syncer) = open(&path);
+        for n in 1..=3u64 {
+            store.put(Space::Data, bytes(n), bytes(n));
+            store.put(Space::Hints, bytes(n), Bytes::new());
+            assert_eq!(store.commit().unwrap(), CommitNo(n));
+        }
+        assert_eq!(syncer.sync().unwrap(), CommitNo(3));
+        store.put(Space::Data, bytes(4), bytes(4));
+        store.delete(Space::Data, bytes(1));
+        store.commit().unwrap();
+    }
+    let (_dir, store, _syncer) = open(&path);
+    assert_eq!(store.last_commit(), CommitNo(3));
+    assert_eq!(store.scan(Space::Data, b"", None, 10).unwrap().len(), 3);
+    assert_eq!(store.get(Space::Hints, &bytes(2)).unwrap(), Some(Bytes::new()));
+    assert!(store.scan(Space::Meta, b"", None, 10).unwrap().is_empty(), "our own facts are hidden");
+}
+
+#[test]
+fn reads_and_scans_agree_with_memory_while_another_thread_syncs() {
+    let path = TempDir::new().unwrap();
+    let (_dir, mut store, mut syncer) = open(&path);
+    let (wake, woken) = mpsc::sync_channel::<()>(1);
+    let thread = std::thread::spawn(move || {
+        while woken.recv().is_ok() {
+            syncer.sync().unwrap();
+        }
+    });
+    let (mut model, mut rng) = (MemStore::default(), SmallRng::seed_from_u64(7));
+    for step in 0..10_000u64 {
+        let key = bytes(rng.random_range(0..64));
+        match rng.random_range(0..6) {
+            0 | 1 => {
+                store.put(Space::Data, key.clone(), bytes(step));
+                model.put(Space::Data, key, bytes(step));
+            }
+            2 => {
+                store.delete(Space::Data, key.clone());
+                model.delete(Space::Data, key);
+            }
+            3 => assert_eq!(store.get(Space::Data, &key).unwrap(), model.get(Space::Data, &key).unwrap()),
+            4 => {
+                let (to, limit) = (bytes(rng.random_range(0..64)), rng.random_range(0..20));
+                let found = store.scan(Space::Data, &key, Some(&to), limit).unwrap();
+                assert_eq!(found, model.scan(Space::Data, &key, Some(&to), limit).unwrap());
+            }
+            _ => {
+                assert_eq!(store.commit().unwrap(), model.commit().unwrap());
+                let _ = wake.try_send(());
+            }
+        }
+    }
+    drop(wake);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_directory_is_one_process_s_and_keeps_its_incarnation() {
+    let path = TempDir::new().unwrap();
+    let first = DataDir::open(path.path()).unwrap();
+    assert!(matches!(DataDir::open(path.path()), Err(DirError::Locked(_))));
+    let incarnation = first.incarnation();
+    drop(first);
+    assert_eq!(DataDir::open(path.path()).unwrap().incarnation(), incarnation);
+}
+
+#[test]
+fn a_damaged_or_missing_incarnation_is_refused() {
+    let path = TempDir::new().unwrap();
+    drop(open(&path));
+    std::fs::write(path.path().join("incarnation"), "nonsense").unwrap();
+    assert!(matches!(DataDir::open(path.path()), Err(DirError::Damaged(_))));
+    std::fs::remove_file(path.path().join("incarnation")).unwrap();
+    assert!(matches!(DataDir::open(path.path()), Err(DirError::NoIncarnation(_))));
+}
