@@ -1,6 +1,7 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fix test
+export SEED SEEDS FIRST TRACE
+.PHONY: help check fix test test-long sim planted
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,3 +17,12 @@ fix: ## format, and apply what clippy can
 
 test: ## all tests
 	cargo test --workspace --locked
+
+sim: ## the simulator: SEEDS=20000 [FIRST=N], or SEED=7 TRACE=1
+	cargo run --quiet --locked -p driftkv-tests --bin sim
+
+planted: ## plants bugs one by one and shows what catches each
+	cargo run --quiet --locked -p driftkv-tests --features planted --bin planted
+
+test-long: ## 20,000 seeds
+	SEEDS=20000 cargo run --quiet --locked -p driftkv-tests --bin sim

@@ -36,6 +36,9 @@ const PAIRS_LOOKED_AT: u64 = 256;
 /// Slices of a leaf that holds too many keys for one list. In `TreeKeys` a slice is named `LEAVES + leaf * SLICES + slice`.
 const SLICES: u32 = 64;
 
+/// A storage key and the hash of its state.
+type KeyHash = (Bytes, u64);
+
 /// The trees of the owned partitions, and the rounds in which they are compared.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
@@ -362,7 +365,7 @@ impl Node {
         partition: PartitionId,
         round: u64,
         parts: &[u32],
-        theirs: Vec<(Bytes, u64)>,
+        theirs: Vec<KeyHash>,
     ) -> Result<bool, StoreError> {
         let q = self.tree_partitions();
         let ranges: Option<BTreeSet<PrefixRange>> = parts.iter().map(|part| part_range(partition, q, *part)).collect();
@@ -469,7 +472,7 @@ fn visit(store: &dyn Store, (start, end): PrefixRange, mut each: impl FnMut(Pair
 }
 
 /// The first `limit` keys of a range with their state hashes.
-fn hashes(store: &dyn Store, range: PrefixRange, limit: usize) -> Result<Vec<(Bytes, u64)>, StoreError> {
+fn hashes(store: &dyn Store, range: PrefixRange, limit: usize) -> Result<Vec<KeyHash>, StoreError> {
     let mut found = Vec::new();
     visit(store, range, |(key, value)| {
         found.push((key, Record::hash_of(&value)));
@@ -486,7 +489,7 @@ fn list_keys(
     q: u32,
     round: u64,
     leaves: BTreeSet<u32>,
-) -> Result<(Vec<u32>, Vec<(Bytes, u64)>), StoreError> {
+) -> Result<(Vec<u32>, Vec<KeyHash>), StoreError> {
     let begin = round.checked_rem(leaves.len() as u64).unwrap_or(0) as usize;
     let (mut parts, mut keys) = (Vec::new(), Vec::new());
     for leaf in leaves.iter().skip(begin).chain(leaves.iter().take(begin)).take(PARTS_MAX) {

@@ -134,9 +134,8 @@ impl Node {
         boot: u32,
         synced: CommitNo,
     ) -> Result<(), StoreError> {
-        if let Some(known) = self.peers.peers.get_mut(&peer) {
-            known.is_linked = true;
-        }
+        // A link may be up before the layout names its peer: it must not be forgotten.
+        self.peers.peers.entry(peer).or_default().is_linked = true;
         self.hear(peer, boot, synced, false);
         self.send(Hold::Now, peer, Message::FenceAsk);
         if self.not_ready().is_none() {

@@ -280,7 +280,8 @@ impl Run {
             }
         }
         let hints = self.world.hints();
-        (hints > 0).then(|| format!("hints to live targets drained: {hints} are left"))
+        (!hints.is_empty())
+            .then(|| format!("hints to live targets drained: left are (holder, target, bytes) {hints:?}"))
     }
 }
 

@@ -365,10 +365,12 @@ impl World {
         owners.map(state).collect()
     }
 
-    /// Hints held by all nodes.
-    pub fn hints(&self) -> usize {
-        let count =
-            |m: &Machine| m.store.scan(driftkv_core::store::Space::Hints, b"", None, usize::MAX).map_or(0, |h| h.len());
-        self.machines.iter().map(count).sum()
+    /// Hints held by all nodes: holder, target, bytes of the key and the record.
+    pub fn hints(&self) -> Vec<(usize, u8, usize)> {
+        let held = |(node, m): (usize, &Machine)| {
+            let hints = m.store.scan(driftkv_core::store::Space::Hints, b"", None, usize::MAX).unwrap_or_default();
+            hints.into_iter().map(move |(key, value)| (node, key[7] - 1, key.len() + value.len())).collect::<Vec<_>>()
+        };
+        self.machines.iter().enumerate().flat_map(held).collect()
     }
 }

@@ -27,9 +27,9 @@ impl ParseError {
     }
 }
 
-/// Each kind with the fields it takes.
 const LINKS: [&str; 3] = ["from", "to", "between"];
 const LAW: [&str; 5] = ["law", "mean", "min", "max", "shape"];
+/// Each kind with the fields it takes.
 const KINDS: [(&str, &[&[&str]]); 11] = [
     ("delay", &[&LINKS, &LAW]),
     ("drop", &[&LINKS, &["rate", "every"]]),
@@ -146,7 +146,9 @@ fn cut(raw: &RawFault) -> Result<Cut, ParseError> {
             if groups.value.len() < 2 || groups.value.iter().any(Vec::is_empty) {
                 return Err(ParseError::at(groups.referenced, "`groups` needs two or more groups, none of them empty"));
             }
-            if let Some(twice) = names.windows(2).find_map(|pair| pair.first().filter(|name| pair.last() == Some(*name))) {
+            if let Some(twice) =
+                names.windows(2).find_map(|pair| pair.first().filter(|name| pair.last() == Some(*name)))
+            {
                 return Err(ParseError::at(groups.referenced, format!("`groups` names `{twice}` twice")));
             }
             Ok(Cut::Groups(groups.value.clone()))

@@ -44,7 +44,8 @@ pub enum Refusal {
 impl Experiment {
     /// Refuses names that are no members and, unless `allow_quorum_loss`, more disturbed nodes than N - max(R, W).
     pub fn quorum_check(&self, members: &[String], n: usize, r: usize, w: usize) -> Result<(), Refusal> {
-        let named: BTreeSet<&str> = self.faults.iter().flat_map(Fault::names).filter(|name| *name != EVERY_NODE).collect();
+        let named: BTreeSet<&str> =
+            self.faults.iter().flat_map(Fault::names).filter(|name| *name != EVERY_NODE).collect();
         let is_unknown = |name: &&str| !members.iter().any(|member| member == name);
         let unknown: Vec<String> = named.into_iter().filter(is_unknown).map(str::to_owned).collect();
         if !unknown.is_empty() {
@@ -78,7 +79,8 @@ impl Experiment {
 
 impl Fault {
     fn stops(&self, name: &str) -> bool {
-        let stops = matches!(self, Self::Pause { .. } | Self::Crash { .. } | Self::Wipe { .. } | Self::DiskError { .. });
+        let stops =
+            matches!(self, Self::Pause { .. } | Self::Crash { .. } | Self::Wipe { .. } | Self::DiskError { .. });
         stops && self.matches_node(name)
     }
 

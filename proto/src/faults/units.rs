@@ -36,7 +36,8 @@ pub(super) fn signed_duration_ms(text: &str) -> Result<i64, String> {
 
 /// The probability in `5%` or `0.05`: above 0, at most 1.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let wrong = || format!("`{text}` is not a rate: a percentage such as 5%, or a number above 0 and at most 1 such as 0.05");
+    let wrong =
+        || format!("`{text}` is not a rate: a percentage such as 5%, or a number above 0 and at most 1 such as 0.05");
     let rate = match text.strip_suffix('%') {
         Some(percent) => plain_number(percent).ok_or_else(wrong)? / 100.0,
         None => plain_number(text).ok_or_else(wrong)?,
@@ -46,7 +47,8 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
 
 /// A finite number of digits and at most one point: no sign, no exponent, no `inf`.
 pub(super) fn plain_number(text: &str) -> Option<f64> {
-    let is_plain = text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.starts_with(|c: char| c.is_ascii_digit());
+    let is_plain =
+        text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.starts_with(|c: char| c.is_ascii_digit());
     if is_plain { text.parse().ok() } else { None }
 }
 
@@ -63,8 +65,8 @@ pub(super) fn format_ms(ms: u64) -> String {
 
 /// A percentage where that is exact, else the number.
 pub(super) fn format_rate(rate: f64) -> String {
-    let percent = format!("{}%", rate * 100.0);
-    if self::rate(&percent) == Ok(rate) && percent.len() < 8 { percent } else { rate.to_string() }
+    let percent = format!("{}%", (rate * 1e11).round() / 1e9);
+    if self::rate(&percent) == Ok(rate) { percent } else { rate.to_string() }
 }
 
 #[cfg(test)]

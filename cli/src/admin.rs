@@ -1,0 +1,109 @@
+//! Talking to admin ports: one node, or all of them at once, each with its own answer or failure.
+//! Invariant: a node that does not answer delays the others' answers by no more than `ANSWER_MAX`.
+
+use std::time::Duration;
+
+use driftkv_proto::FRAME_BYTES_MAX;
+use driftkv_proto::v1;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use crate::endpoints::{AdminEndpoint, Endpoints};
+use crate::error::Failure;
+use crate::kv;
+
+/// The generated client of `Admin`.
+pub type AdminClient = v1::admin_client::AdminClient<Channel>;
+
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// What one node said.
+pub type Answer<T> = (AdminEndpoint, Result<T, Failure>);
+
+/// A client of the admin port at `address`, connected when it is first used.
+pub fn client(address: &str) -> Result<AdminClient, Failure> {
+    Ok(AdminClient::new(kv::channel(address)?).max_decoding_message_size(FRAME_BYTES_MAX))
+}
+
+/// Asks one node; `who` names it in failures.
+pub async fn ask<T, F>(node: &AdminEndpoint, ask: impl FnOnce(AdminClient) -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let answer = tokio::time::timeout(ANSWER_MAX, ask(client(&node.address)?)).await;
+    match answer {
+        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Err(status)) => Err(Failure::admin(&node.name, &status)),
+        Err(_) => Err(Failure::unavailable(format!("{}: no answer from {} in 5s", node.name, node.address))),
+    }
+}
+
+/// Asks all nodes at the same time; the answers come in the nodes' order.
+pub async fn ask_all<T, F, Q>(nodes: &[AdminEndpoint], question: Q) -> Vec<Answer<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
+    Q: Fn(AdminClient) -> F + Clone + Send + 'static,
+{
+    let ask_one = |node: &AdminEndpoint| {
+        let (node, question) = (node.clone(), question.clone());
+        tokio::spawn(async move {
+            let answer = ask(&node, question).await;
+            (node, answer)
+        })
+    };
+    let tasks: Vec<_> = nodes.iter().map(ask_one).collect();
+    let mut answers = Vec::with_capacity(tasks.len());
+    for (task, node) in tasks.into_iter().zip(nodes) {
+        let failed = |error| (node.clone(), Err(Failure::failed(format!("{}: {error}", node.name))));
+        answers.push(task.await.unwrap_or_else(failed));
+    }
+    answers
+}
+
+/// `Status` of all nodes.
+pub async fn statuses(nodes: &[AdminEndpoint]) -> Vec<Answer<v1::StatusReply>> {
+    ask_all(nodes, |mut client| async move { client.status(v1::StatusRequest {}).await }).await
+}
+
+/// The layout, from the first node that has one.
+pub async fn layout(nodes: &[AdminEndpoint]) -> Result<v1::Layout, Failure> {
+    let answers = ask_all(nodes, |mut client| async move { client.get_layout(v1::GetLayoutRequest {}).await }).await;
+    let mut failures = Vec::new();
+    for (node, answer) in answers {
+        match answer {
+            Ok(layout) if layout.version > 0 => return Ok(layout),
+            Ok(_) => failures.push(Failure::unavailable(format!("{}: it has no layout yet", node.name))),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Err(nobody(failures))
+}
+
+/// All nodes of the cluster: those named, by the names they give themselves, and those the layout adds.
+pub async fn all_nodes(endpoints: &Endpoints) -> Vec<AdminEndpoint> {
+    if endpoints.file.is_some() {
+        return endpoints.admin.clone();
+    }
+    let mut nodes = Vec::new();
+    for (node, answer) in statuses(&endpoints.admin).await {
+        let name = answer.ok().map(|status| status.name).filter(|name| !name.is_empty());
+        nodes.push(AdminEndpoint { name: name.unwrap_or(node.name), address: node.address });
+    }
+    let members = layout(&nodes).await.map(|layout| layout.members).unwrap_or_default();
+    for member in members {
+        let is_known = |node: &AdminEndpoint| node.name == member.name || node.address == member.admin_address;
+        if !nodes.iter().any(is_known) {
+            nodes.push(AdminEndpoint { name: member.name, address: member.admin_address });
+        }
+    }
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    nodes
+}
+
+/// One failure for all nodes together.
+pub fn nobody(failures: Vec<Failure>) -> Failure {
+    let lines: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    let exit = failures.first().map_or(crate::error::Exit::Unavailable, |failure| failure.exit);
+    Failure::new(exit, lines.join("\n  ")).hint("Is the cluster up? `driftkv up -f FILE` starts one on this machine.")
+}

@@ -1,0 +1,185 @@
+//! Why a command failed: the exit code, a sentence, and what to do about it.
+//! Invariant: nothing leaves the process with a failure but through here, so the codes in `--help` are the codes there are.
+//! Not here: the words of a node's refusal (`driftkv_proto::error`).
+
+use std::process::ExitCode;
+
+use driftkv_proto::error::{KvError, from_status};
+use driftkv_proto::v1::ErrorCode;
+use tonic::{Code, Status};
+
+use crate::style::Paint;
+
+/// The end of `--help`.
+pub const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  wrong usage or bad input: flags, manifest, experiment, context, a value too large
+  2  failed for another reason
+  3  not found: the key has no live value
+  4  unavailable: no node answers, or too few for the quorum or the deadline
+  5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
+
+Environment:
+  DRIFTKV_ENDPOINTS  client addresses of nodes, by commas, as --endpoint
+  NO_COLOR           no colour, as when the output is not a terminal";
+
+/// The exit code of a failed command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The user should change the command or its input.
+    Usage = 1,
+    /// Something else.
+    Failed = 2,
+    /// No live value.
+    NotFound = 3,
+    /// Later, or through another node, it may work.
+    Unavailable = 4,
+    /// The data stands against it.
+    Conflict = 5,
+}
+
+/// A failed command, told to a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What happened.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+impl Failure {
+    /// The input is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something outside failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Nobody answers, or too few.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, message)
+    }
+
+    /// The data stands against it.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Exit::Conflict, message)
+    }
+
+    /// Any exit code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: String::new() }
+    }
+
+    /// The same with advice.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// A file or directory could not be used.
+    pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Usage } else { Exit::Failed };
+        Self::new(exit, format!("{}: {error}", path.display()))
+    }
+
+    /// A failed get or put.
+    pub fn kv(error: &KvError) -> Self {
+        Self::new(exit_of(error), error.to_string()).hint(hint_of(error))
+    }
+
+    /// A failed call to the admin port of `who`.
+    pub fn admin(who: &str, status: &Status) -> Self {
+        let error = from_status(status, false);
+        let refused = matches!(error.grpc, Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied);
+        match refused {
+            true => Self::new(exit_of(&error), format!("{who} refuses: {}", status.message())),
+            false => Self::new(exit_of(&error), format!("{who}: {error}")),
+        }
+    }
+
+    /// Tells the person, on stderr.
+    pub fn report(&self) {
+        let paint = Paint::stderr();
+        if !self.message.is_empty() {
+            eprintln!("{} {}", paint.red("driftkv:"), self.message);
+        }
+        for line in self.hint.lines() {
+            eprintln!("  {line}");
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+fn exit_of(error: &KvError) -> Exit {
+    match error.code {
+        ErrorCode::InvalidArgument | ErrorCode::TooLarge | ErrorCode::BadContext => Exit::Usage,
+        ErrorCode::AlreadyExists | ErrorCode::TooManySiblings => Exit::Conflict,
+        ErrorCode::Unspecified => match error.grpc {
+            Code::InvalidArgument => Exit::Usage,
+            _ if error.is_retriable() => Exit::Unavailable,
+            _ => Exit::Failed,
+        },
+        ErrorCode::QuorumNotReached
+        | ErrorCode::DeadlineExceeded
+        | ErrorCode::Overloaded
+        | ErrorCode::NotReady
+        | ErrorCode::NotResponsible
+        | ErrorCode::ShuttingDown => Exit::Unavailable,
+    }
+}
+
+fn hint_of(error: &KvError) -> &'static str {
+    match error.code {
+        ErrorCode::BadContext => "Pass the context exactly as a get or put of this key in this cluster printed it.",
+        ErrorCode::AlreadyExists => "Read it with `get`, then put with its --context; or --intent overwrite-all.",
+        ErrorCode::TooManySiblings => "Read it with `get`, then put the merged value with its --context.",
+        ErrorCode::QuorumNotReached => "`driftkv status` shows who is reachable; lower -r or -w ask for fewer nodes.",
+        ErrorCode::DeadlineExceeded => "`driftkv status` shows who is reachable; --timeout waits longer.",
+        ErrorCode::NotReady => "The node is starting, or nobody has bootstrapped it; `driftkv status` shows which.",
+        ErrorCode::Overloaded | ErrorCode::ShuttingDown => "Try again, perhaps through another node.",
+        ErrorCode::Unspecified if error.is_retriable() => {
+            "Is the cluster up? `driftkv up -f examples/local.yaml` starts one; --endpoint HOST:PORT names another."
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, Failure};
+    use driftkv_proto::error::KvError;
+    use driftkv_proto::v1::{self, ErrorCode};
+    use tonic::{Code, Status};
+
+    fn exit(code: ErrorCode) -> Exit {
+        Failure::kv(&KvError::from(v1::Error { code: code.into(), ..v1::Error::default() })).exit
+    }
+
+    #[test]
+    fn each_refusal_has_its_documented_exit_code() {
+        assert_eq!(exit(ErrorCode::BadContext), Exit::Usage);
+        assert_eq!(exit(ErrorCode::TooLarge), Exit::Usage);
+        assert_eq!(exit(ErrorCode::QuorumNotReached), Exit::Unavailable);
+        assert_eq!(exit(ErrorCode::NotReady), Exit::Unavailable);
+        assert_eq!(exit(ErrorCode::AlreadyExists), Exit::Conflict);
+        assert_eq!(exit(ErrorCode::TooManySiblings), Exit::Conflict);
+    }
+
+    #[test]
+    fn nobody_answering_is_unavailable_with_advice() {
+        let failure = Failure::kv(&KvError::no_answer(Code::Unavailable, "connection refused", false));
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.hint.contains("driftkv up"), "{}", failure.hint);
+        assert_eq!(Failure::admin("demo-0", &Status::unimplemented("what")).exit, Exit::Failed);
+    }
+}

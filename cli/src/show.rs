@@ -1,0 +1,210 @@
+//! How the results of get, put and delete look: to a person, to a pipe, to a program.
+//! Invariant: into a pipe goes the value alone (get) or the context alone (put, delete); remarks go to stderr.
+
+use driftkv_proto::v1;
+use serde_json::{Value, json};
+
+use crate::args::{KeyArgs, Output};
+use crate::error::Failure;
+use crate::style::{self, Paint, count, one_line, shell};
+use crate::token;
+
+/// Whether stdout gets bare bytes.
+pub fn is_raw(key: &KeyArgs, is_terminal: bool) -> bool {
+    key.output == Output::Text && !is_terminal
+}
+
+/// Writes the answer of a get; nothing if there is no value, except as JSON.
+pub fn get(key: &KeyArgs, reply: &v1::GetReply, is_terminal: bool) -> Result<(), Failure> {
+    match (key.output, reply.siblings.as_slice()) {
+        (Output::Json, _) => style::print_json(&get_json(key, reply)),
+        (Output::Text, []) => Ok(()),
+        (Output::Text, [only]) if !is_terminal => style::print(&only.value),
+        (Output::Text, siblings) => style::print(get_text(Paint::stdout(), key, siblings, reply)),
+    }
+}
+
+/// The sentence for a key without a live value.
+pub fn not_found(key: &KeyArgs, reply: &v1::GetReply) -> String {
+    let place = place(key);
+    match reply.context.is_empty() {
+        true => format!("not found: nothing was ever written to {place}"),
+        false => format!("not found: {place} was deleted (context {})", token::of_context(&reply.context)),
+    }
+}
+
+fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::GetReply) -> String {
+    let context = token::of_context(&reply.context);
+    let mut out = String::new();
+    match siblings {
+        [only] => out += &format!("{}\n", style::value(&only.value, 0)),
+        _ => {
+            let title = format!("{} siblings: concurrent writes, none of which had seen the other", siblings.len());
+            out += &format!("{}\n", paint.yellow(&title));
+            for (number, sibling) in (1..).zip(siblings) {
+                out += &format!("{number:>4}  {}\n", style::value(&sibling.value, 6));
+            }
+            out += &format!("to resolve, put what it should be:\n      {}\n", resolve_command(key, &context));
+        }
+    }
+    out += &paint.dim(&format!("context {context}\n{}", achieved(reply.achieved.unwrap_or_default(), "answered by")));
+    out.push('\n');
+    out
+}
+
+/// The command that replaces all siblings.
+pub fn resolve_command(key: &KeyArgs, context: &str) -> String {
+    let bucket = match key.bucket.as_str() {
+        driftkv_proto::BUCKET_DEFAULT => String::new(),
+        bucket => format!("-b {} ", shell(bucket)),
+    };
+    format!("driftkv put {bucket}{} 'THE VALUE' --context {context}", shell(&key.key))
+}
+
+/// Writes the answer of a put or delete. `done`: "written" or "deleted".
+pub fn put(key: &KeyArgs, reply: &v1::PutReply, done: &str, is_terminal: bool) -> Result<(), Failure> {
+    let context = token::of_context(&reply.context);
+    let remarks = put_remarks(key, reply, done);
+    match (key.output, is_terminal) {
+        (Output::Json, _) => style::print_json(&put_json(key, reply)),
+        (Output::Text, true) => {
+            let context = if context.is_empty() { String::new() } else { format!("context {context}\n") };
+            style::print(format!("{remarks}{}", Paint::stdout().dim(&context)))
+        }
+        (Output::Text, false) => {
+            eprint!("{remarks}");
+            if context.is_empty() { Ok(()) } else { style::print(format!("{context}\n")) }
+        }
+    }
+}
+
+fn put_remarks(key: &KeyArgs, reply: &v1::PutReply, done: &str) -> String {
+    let mut out = format!("{}\n", achieved(reply.achieved.unwrap_or_default(), &format!("{done}: on disk at")));
+    if reply.was_applied {
+        out += "an earlier attempt with this request id had been applied already; it was not applied twice\n";
+    }
+    if reply.siblings > 1 {
+        let (key, siblings) = (shell(&key.key), reply.siblings);
+        out +=
+            &format!("the key has {siblings} siblings now; `driftkv get {key}` shows them and how to resolve them\n");
+    }
+    if reply.context.is_empty() {
+        out += "no context: there are values that you have not seen; get before you put again\n";
+    }
+    out
+}
+
+/// `answered by 2 primaries`, and what it means when fallbacks took part.
+pub fn achieved(achieved: v1::Achieved, verb: &str) -> String {
+    let v1::Achieved { primaries, fallbacks, strict } = achieved;
+    let primaries = match primaries {
+        1 => "1 primary".to_owned(),
+        _ => format!("{primaries} primaries"),
+    };
+    match (fallbacks, strict) {
+        (0, _) => format!("{verb} {primaries}"),
+        (_, true) => format!("{verb} {primaries} and {}", count(fallbacks.into(), "fallback")),
+        (_, false) => {
+            let fallbacks = count(fallbacks.into(), "fallback");
+            format!("{verb} {primaries} and {fallbacks}: a sloppy quorum, which a strict one may not overlap")
+        }
+    }
+}
+
+fn place(key: &KeyArgs) -> String {
+    format!("key \"{}\" of bucket \"{}\"", one_line(&key.key), one_line(&key.bucket))
+}
+
+fn get_json(key: &KeyArgs, reply: &v1::GetReply) -> Value {
+    let siblings: Vec<Value> = reply.siblings.iter().map(sibling_json).collect();
+    json!({
+        "bucket": key.bucket,
+        "key": key.key,
+        "siblings": siblings,
+        "context": token::of_context(&reply.context),
+        "achieved": achieved_json(reply.achieved.unwrap_or_default()),
+    })
+}
+
+fn sibling_json(sibling: &v1::Sibling) -> Value {
+    let request_id = token::of_request_id(&sibling.request_id);
+    match std::str::from_utf8(&sibling.value) {
+        Ok(text) => json!({ "value": text, "requestId": request_id }),
+        Err(_) => json!({ "valueBase64": token::of_value(&sibling.value), "requestId": request_id }),
+    }
+}
+
+fn put_json(key: &KeyArgs, reply: &v1::PutReply) -> Value {
+    json!({
+        "bucket": key.bucket,
+        "key": key.key,
+        "context": token::of_context(&reply.context),
+        "siblings": reply.siblings,
+        "achieved": achieved_json(reply.achieved.unwrap_or_default()),
+        "wasApplied": reply.was_applied,
+        "requestId": token::of_request_id(&reply.request_id),
+    })
+}
+
+fn achieved_json(achieved: v1::Achieved) -> Value {
+    json!({ "primaries": achieved.primaries, "fallbacks": achieved.fallbacks, "strict": achieved.strict })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{achieved, get_json, get_text, not_found, put_remarks};
+    use crate::args::{Connection, KeyArgs, Output};
+    use crate::style::Paint;
+    use bytes::Bytes;
+    use driftkv_proto::v1::{Achieved, GetReply, PutReply, Sibling};
+    use serde_json::json;
+
+    fn key() -> KeyArgs {
+        let connection = Connection::default();
+        KeyArgs { key: "c 1".to_owned(), bucket: "b".to_owned(), timeout: None, output: Output::Text, connection }
+    }
+
+    fn reply(values: &[&'static [u8]]) -> GetReply {
+        let sibling = |value: &&'static [u8]| Sibling { value: Bytes::from_static(value), request_id: Bytes::new() };
+        GetReply {
+            siblings: values.iter().map(sibling).collect(),
+            context: Bytes::from_static(b"\x01\x02\x03"),
+            achieved: Some(Achieved { primaries: 1, fallbacks: 1, strict: false }),
+        }
+    }
+
+    #[test]
+    fn siblings_are_numbered_and_the_command_that_resolves_them_is_there() {
+        let reply = reply(&[b"bread\nmilk", b"\xff"]);
+        let text = get_text(Paint::off(), &key(), &reply.siblings, &reply);
+        assert!(text.starts_with("2 siblings"), "{text}");
+        assert!(text.contains("   1  bread\n      milk\n   2  ff  (1 byte, not text)\n"), "{text}");
+        assert!(text.contains("driftkv put -b b 'c 1' 'THE VALUE' --context AQID\n"), "{text}");
+        assert!(text.contains("1 primary and 1 fallback: a sloppy quorum"), "{text}");
+    }
+
+    #[test]
+    fn never_written_and_deleted_are_told_apart() {
+        assert!(not_found(&key(), &reply(&[])).contains("was deleted (context AQID)"));
+        assert!(not_found(&key(), &GetReply::default()).contains("nothing was ever written"));
+    }
+
+    #[test]
+    fn json_keeps_bytes_that_are_not_text() {
+        let json = get_json(&key(), &reply(&[b"a", b"\xff"]));
+        assert_eq!(json.pointer("/siblings/0/value"), Some(&json!("a")));
+        assert_eq!(json.pointer("/siblings/1/valueBase64"), Some(&json!("/w==")));
+        assert_eq!(json.pointer("/context"), Some(&json!("AQID")));
+    }
+
+    #[test]
+    fn a_put_beside_unseen_siblings_says_what_to_do() {
+        let remarks =
+            put_remarks(&key(), &PutReply { siblings: 3, was_applied: true, ..PutReply::default() }, "written");
+        for part in ["3 siblings now; `driftkv get 'c 1'`", "no context", "not applied twice"] {
+            assert!(remarks.contains(part), "{remarks}");
+        }
+        let strict = Achieved { primaries: 2, fallbacks: 0, strict: true };
+        assert_eq!(achieved(strict, "answered by"), "answered by 2 primaries");
+    }
+}

@@ -1,0 +1,153 @@
+//! `driftkv status`: one line a node, then what deserves a look: hints that wait, peers that are away, faults.
+//! Invariant: a node that does not answer has its line too; the command fails only if none answers.
+
+use driftkv_proto::v1::StatusReply;
+use serde_json::{Value, json};
+
+use crate::admin::{self, Answer};
+use crate::args::{Output, StatusArgs};
+use crate::endpoints::Endpoints;
+use crate::error::Failure;
+use crate::style::{self, Paint, bytes, count, hex, one_line};
+
+const HEADINGS: [&str; 9] = ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "TREES", "PEERS", "HINTS", "FAULTS"];
+
+/// Runs the command.
+pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let endpoints = Endpoints::find(&args.connection)?;
+    let nodes = admin::all_nodes(&endpoints).await;
+    let answers = admin::statuses(&nodes).await;
+    match args.output {
+        Output::Json => style::print_json(&json(&answers))?,
+        Output::Text => style::print(text(Paint::stdout(), &answers))?,
+    }
+    if answers.iter().any(|(_, answer)| answer.is_ok()) {
+        return Ok(());
+    }
+    Err(admin::nobody(answers.into_iter().filter_map(|(_, answer)| answer.err()).collect()))
+}
+
+/// The table and what to look at.
+pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
+    let known: Vec<&StatusReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
+    let mut out = heading(&known);
+    let rows: Vec<Vec<String>> = answers.iter().map(row).collect();
+    out += &style::table(paint, &HEADINGS, &rows);
+    for (node, answer) in answers {
+        if let Err(failure) = answer {
+            out += &format!("{}\n", paint.red(&format!("{}: {}", node.name, one_line(&failure.message))));
+        }
+    }
+    for status in known {
+        for hint in status.hints.iter().filter(|hint| hint.hints > 0) {
+            let (hints, size) = (count(hint.hints, "hint"), bytes(hint.bytes));
+            let line = format!("{} keeps {hints} ({size}) for {}", status.name, hint.name);
+            out += &format!("{}\n", paint.yellow(&one_line(&line)));
+        }
+        for peer in status.peers.iter().filter(|peer| !peer.is_reachable) {
+            let line = format!("{} does not reach {} (rumour: {})", status.name, peer.name, peer.rumour);
+            out += &format!("{}\n", paint.yellow(&one_line(&line)));
+        }
+    }
+    out
+}
+
+fn heading(known: &[&StatusReply]) -> String {
+    let Some(first) = known.iter().find(|status| !status.cluster_id.is_empty()) else {
+        return String::new();
+    };
+    let others = known.iter().filter(|status| !status.cluster_id.is_empty() && status.cluster_id != first.cluster_id);
+    let mut out = format!("cluster {}, layout {}\n", hex(&first.cluster_id), first.layout_version);
+    for other in others {
+        out += &format!("{} belongs to another cluster, {}\n", one_line(&other.name), hex(&other.cluster_id));
+    }
+    out
+}
+
+fn row((node, answer): &Answer<StatusReply>) -> Vec<String> {
+    let Ok(status) = answer else {
+        return vec![one_line(&node.name), String::new(), "no answer".to_owned()];
+    };
+    let reachable = status.peers.iter().filter(|peer| peer.is_reachable).count();
+    let hints: u64 = status.hints.iter().map(|hint| hint.hints).sum();
+    vec![
+        one_line(&status.name),
+        one_line(&status.zone),
+        one_line(&status.state),
+        status.boot.to_string(),
+        status.keys.to_string(),
+        format!("{}/{}", status.partitions_built, status.partitions_owned),
+        format!("{reachable}/{}", status.peers.len()),
+        hints.to_string(),
+        faults(status),
+    ]
+}
+
+fn faults(status: &StatusReply) -> String {
+    match &status.faults {
+        Some(faults) if faults.is_allowed => {
+            let active = faults.experiments.iter().filter(|experiment| experiment.state == "active").count();
+            if active == 0 { "allowed".to_owned() } else { format!("{active} active") }
+        }
+        _ => "off".to_owned(),
+    }
+}
+
+fn json(answers: &[Answer<StatusReply>]) -> Value {
+    let node = |(node, answer): &Answer<StatusReply>| match answer {
+        Ok(status) => node_json(status),
+        Err(failure) => json!({ "name": node.name, "admin": node.address, "error": failure.message }),
+    };
+    json!({ "nodes": answers.iter().map(node).collect::<Vec<_>>() })
+}
+
+fn node_json(status: &StatusReply) -> Value {
+    let peers = status.peers.iter().map(|peer| {
+        json!({
+            "name": peer.name, "isConnected": peer.is_connected, "isReachable": peer.is_reachable,
+            "rumour": peer.rumour, "missedDeadlines": peer.missed_deadlines,
+            "antiEntropyRounds": peer.anti_entropy_rounds,
+        })
+    });
+    let hints = status.hints.iter().map(|h| json!({ "name": h.name, "hints": h.hints, "bytes": h.bytes }));
+    json!({
+        "name": status.name, "zone": status.zone, "version": status.version, "state": status.state,
+        "incarnation": format!("{:016x}", status.incarnation), "clusterId": hex(&status.cluster_id),
+        "layoutVersion": status.layout_version, "boot": status.boot, "syncedCommit": status.synced_commit,
+        "keys": status.keys, "partitionsOwned": status.partitions_owned, "partitionsBuilt": status.partitions_built,
+        "operationsInFlight": status.operations_in_flight, "faults": faults(status),
+        "peers": peers.collect::<Vec<_>>(), "hints": hints.collect::<Vec<_>>(), "counters": status.counters,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Paint, text};
+    use crate::endpoints::AdminEndpoint;
+    use crate::error::Failure;
+    use driftkv_proto::v1::{HintStatus, PeerStatus, StatusReply};
+
+    #[test]
+    fn a_silent_node_has_its_line_and_waiting_hints_are_told() {
+        let node = |name: &str| AdminEndpoint { name: name.to_owned(), address: "a:1".to_owned() };
+        let peer = PeerStatus { name: "demo-1".to_owned(), rumour: "down".to_owned(), ..PeerStatus::default() };
+        let hint = HintStatus { name: "demo-1".to_owned(), hints: 3, bytes: 2048, ..HintStatus::default() };
+        let status = StatusReply {
+            name: "demo-0".to_owned(),
+            state: "serving".to_owned(),
+            peers: vec![peer],
+            hints: vec![hint],
+            ..StatusReply::default()
+        };
+        let answers = [(node("demo-0"), Ok(status)), (node("demo-1"), Err(Failure::unavailable("refused")))];
+        let text = text(Paint::off(), &answers);
+        for line in [
+            "demo-1        no answer",
+            "demo-1: refused",
+            "demo-0 keeps 3 hints (2.0 KiB) for demo-1",
+            "demo-0 does not reach demo-1 (rumour: down)",
+        ] {
+            assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
+        }
+    }
+}
