@@ -107,7 +107,7 @@ impl Node {
             peers: self.peer_statuses(),
             hints: self.hints.iter().collect(),
             partitions_owned: owned,
-            partitions_built: self.trees.built() as u32,
+            partitions_built: self.trees.built(),
             keys: self.trees.keys(),
             in_flight: self.in_flight() as u64,
             counters: self.counters.iter().map(|(name, count)| (*name, *count)).collect(),

@@ -81,7 +81,9 @@ impl Node {
     }
 
     /// Reads first if the intent or a retry asks for it, else mints at once.
-    pub(crate) fn coordinate(&mut self, store: &mut dyn Store, start: PutStart) -> Result<(), StoreError> {
+    pub(crate) fn coordinate(&mut self, store: &mut dyn Store, mut start: PutStart) -> Result<(), StoreError> {
+        // A forward that the network doubled is a retry too: minted twice, it could come back after it was covered.
+        start.put.is_retry |= self.minting.applied.has(start.put.request);
         let put = &start.put;
         let is_here = start.role == Role::Primary && self.minting.applied.has(put.request);
         if put.is_retry && is_here {

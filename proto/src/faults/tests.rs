@@ -72,7 +72,10 @@ fn every_kind_is_read_described_and_written_back() {
         ("{kind: delay, between: [a, b], mean: 5ms}", "delay a <-> b: constant, 5ms"),
         ("{kind: delay, from: a, to: b, law: uniform, min: 0s, max: 2s}", "delay a -> b: uniform, 0s to 2s"),
         ("{kind: delay, from: [a, b], to: '*', law: pareto, mean: 1s}", "delay a, b -> *: pareto, mean 1s, shape 2"),
-        ("{kind: delay, from: a, to: b, law: pareto, mean: 1s, shape: 1.5}", "delay a -> b: pareto, mean 1s, shape 1.5"),
+        (
+            "{kind: delay, from: a, to: b, law: pareto, mean: 1s, shape: 1.5}",
+            "delay a -> b: pareto, mean 1s, shape 1.5",
+        ),
         ("{kind: drop, from: a, to: b, rate: 0.07}", "drop a -> b: 7% of messages"),
         ("{kind: drop, from: a, to: b, every: 3}", "drop a -> b: one message in 3"),
         ("{kind: duplicate, between: [a, '*'], rate: 1%}", "duplicate a <-> *: 1% of messages"),
@@ -105,7 +108,8 @@ fn a_whole_experiment_is_written_back_on_one_line() {
 
 #[test]
 fn kinds_of_later_versions_are_read_and_said_to_be_unsupported() {
-    for text in ["{kind: wipe, node: a}", "{kind: slow-disk, node: a, mean: 5ms}", "{kind: disk-error, node: a, rate: 1%}"]
+    for text in
+        ["{kind: wipe, node: a}", "{kind: slow-disk, node: a, mean: 5ms}", "{kind: disk-error, node: a, rate: 1%}"]
     {
         let experiment = Experiment::parse(&with_fault(text)).unwrap();
         let why = experiment.unsupported().unwrap();
@@ -125,7 +129,10 @@ fn a_wrong_fault_is_refused_with_its_line_and_what_is_allowed() {
         ("{kind: delay, between: [a, b], mean: 0s}", "`mean` must be above 0"),
         ("{kind: delay, between: [a, b]}", "kind delay needs the field `mean`"),
         ("{kind: delay, between: [a, b], law: gauss, mean: 1s}", "unknown law `gauss`; the laws are constant,"),
-        ("{kind: delay, between: [a, b], law: uniform, mean: 1s}", "law uniform takes no field `mean`; it takes min, max"),
+        (
+            "{kind: delay, between: [a, b], law: uniform, mean: 1s}",
+            "law uniform takes no field `mean`; it takes min, max",
+        ),
         ("{kind: delay, between: [a, b], law: uniform, min: 2s, max: 1s}", "`max` is below `min`"),
         ("{kind: delay, between: [a, b], law: pareto, mean: 1s, shape: 1}", "`shape`: `1` is not a number above 1"),
         ("{kind: delay, between: [a], mean: 1s}", "`between` needs two different nodes"),
@@ -221,7 +228,9 @@ fn a_lossy_link_disturbs_one_of_its_ends() {
     assert_eq!(check(&["{kind: drop, between: [a, b], rate: 5%}"], ""), Ok(()));
     assert_eq!(check(&["{kind: drop, from: '*', to: a, rate: 5%}", "{kind: crash, node: a}"], ""), Ok(()));
     assert!(check(&["{kind: drop, from: '*', to: '*', rate: 5%}"], "").is_err());
-    assert!(check(&["{kind: drop, between: [a, b], rate: 5%}", "{kind: drop, between: [c, d], rate: 5%}"], "").is_err());
+    assert!(
+        check(&["{kind: drop, between: [a, b], rate: 5%}", "{kind: drop, between: [c, d], rate: 5%}"], "").is_err()
+    );
 }
 
 #[test]

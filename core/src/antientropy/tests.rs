@@ -1,1 +1,0 @@
-//! Exchanges between nodes are tested in `node/tests.rs` and the simulator.
