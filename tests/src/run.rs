@@ -246,9 +246,7 @@ impl Run {
             if self.world.now >= look_at {
                 look_at = self.world.now.plus(100);
                 wrong = self.unconverged();
-                if wrong.is_none() {
-                    return None;
-                }
+                wrong.as_ref()?;
             }
         }
         wrong
