@@ -3,6 +3,7 @@
 //! Depends on nothing of ours: nodes, operator, laboratory and command line all meet here.
 //! Not here: the protocols (`core`), and what a node does with a request or a fault (`node`).
 
+pub mod client;
 pub mod error;
 pub mod faults;
 
