@@ -1,2 +1,3 @@
 //! The parts of `driftkv-node`: gRPC, disk, timers and telemetry around `driftkv-core`.
+pub mod convert;
 pub mod store;
