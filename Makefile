@@ -1,10 +1,18 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
 export SEED SEEDS FIRST TRACE
-.PHONY: help check fix test test-long sim planted
+.PHONY: help demo up check fix test test-long sim planted
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## builds, then tells the whole story on five nodes: write, cut, heal, resolve, kill, recover
+	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	@"$${CARGO_TARGET_DIR:-target}/debug/driftkv" demo
+
+up: ## builds, then runs FILE (default: examples/local.yaml) as processes until Ctrl-C
+	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	@exec "$${CARGO_TARGET_DIR:-target}/debug/driftkv" up -f $(or $(FILE),examples/local.yaml)
 
 check: ## format, clippy and docs with warnings denied; changes nothing
 	cargo fmt --all --check

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use driftkv_proto::FRAME_BYTES_MAX;
-use driftkv_proto::v1;
+use driftkv_proto::{client, v1};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::Failure;
-use crate::kv;
 
 /// The generated client of `Admin`.
 pub type AdminClient = v1::admin_client::AdminClient<Channel>;
@@ -20,17 +18,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// What one node said.
 pub type Answer<T> = (AdminEndpoint, Result<T, Failure>);
 
-/// A client of the admin port at `address`, connected when it is first used.
-pub fn client(address: &str) -> Result<AdminClient, Failure> {
-    Ok(AdminClient::new(kv::channel(address)?).max_decoding_message_size(FRAME_BYTES_MAX))
-}
-
 /// Asks one node; `who` names it in failures.
 pub async fn ask<T, F>(node: &AdminEndpoint, ask: impl FnOnce(AdminClient) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
-    let answer = tokio::time::timeout(ANSWER_MAX, ask(client(&node.address)?)).await;
+    let client = client::admin(&node.address).map_err(|error| Failure::kv(&error))?;
+    let answer = tokio::time::timeout(ANSWER_MAX, ask(client)).await;
     match answer {
         Ok(Ok(reply)) => Ok(reply.into_inner()),
         Ok(Err(status)) => Err(Failure::admin(&node.name, &status)),

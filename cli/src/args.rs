@@ -20,12 +20,13 @@ pub struct Args {
 pub enum Command {
     /// Run a KVCluster manifest as processes on this machine, until Ctrl-C
     ///
-    /// Node i listens on 127.0.0.1, ports BASE+10*i to +3: client, peer, admin, metrics. A node that dies is started
+    /// Node i listens on 127.0.0.1, ports BASE+10*i to +2: client, peer, admin. A node that dies is started
     /// again on its data. The same data directory resumes where it stopped.
     Up(UpArgs),
     /// Read a key
     ///
-    /// Into a pipe, a single value is written as it is, without a newline; `-o json` gives siblings and context.
+    /// Into a pipe, a single value is written as it is, without a newline. `-o json` gives all siblings and their context;
+    /// a value that is not text is `valueBase64` there instead of `value`.
     Get(GetArgs),
     /// Write a key
     ///
@@ -49,16 +50,15 @@ pub enum Command {
 
 /// Which cluster.
 #[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Which cluster")]
 pub struct Connection {
     /// Client address of a node; repeatable [default: DRIFTKV_ENDPOINTS, else the cluster of --data]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Which cluster")]
     pub endpoint: Vec<String>,
     /// Admin address of a node; repeatable [default: the client port + 2]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Which cluster")]
     pub admin: Vec<String>,
     /// Data directory of a `driftkv up` on this machine [default: .driftkv]
-    #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "DIR", help_heading = "Which cluster", conflicts_with = "endpoint")]
     pub data: Option<PathBuf>,
 }
 
@@ -93,7 +93,7 @@ pub struct KeyArgs {
     /// The bucket it is in
     #[arg(short, long, default_value = driftkv_proto::BUCKET_DEFAULT)]
     pub bucket: String,
-    /// How long to wait, such as 500ms or 5s [default: the cluster's]
+    /// How long to try, other nodes included, such as 500ms or 2m [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub timeout: Option<Duration>,
     /// How to write the result
@@ -109,6 +109,9 @@ pub struct WriteArgs {
     /// Replicas that must have it on disk [default: the cluster's]
     #[arg(short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub w: Option<u32>,
+    /// Replicas that must answer first, for the intents that read [default: the cluster's]
+    #[arg(short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub r: Option<u32>,
     /// What was read before, as `get` or `put` printed it: what it has seen is replaced
     #[arg(long, value_name = "TOKEN")]
     pub context: Option<String>,

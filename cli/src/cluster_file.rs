@@ -47,8 +47,6 @@ pub struct NodeEntry {
     pub peer: String,
     /// `HOST:PORT` for operators.
     pub admin: String,
-    /// `HOST:PORT` for metrics.
-    pub metrics: String,
 }
 
 impl ClusterFile {

@@ -213,7 +213,7 @@ mod tests {
         let member = |i: u32| Member {
             incarnation: i.into(),
             name: format!("n{i}"),
-            zone: if i % 2 == 0 { "a" } else { "b" }.to_owned(),
+            zone: if i.is_multiple_of(2) { "a" } else { "b" }.to_owned(),
             client_address: format!("h:{i}"),
             ..Member::default()
         };

@@ -1,7 +1,7 @@
 //! How the results of get, put and delete look: to a person, to a pipe, to a program.
 //! Invariant: into a pipe goes the value alone (get) or the context alone (put, delete); remarks go to stderr.
 
-use driftkv_proto::v1;
+use driftkv_proto::{BUCKET_DEFAULT, v1};
 use serde_json::{Value, json};
 
 use crate::args::{KeyArgs, Output};
@@ -44,7 +44,7 @@ fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::G
             for (number, sibling) in (1..).zip(siblings) {
                 out += &format!("{number:>4}  {}\n", style::value(&sibling.value, 6));
             }
-            out += &format!("to resolve, put what it should be:\n      {}\n", resolve_command(key, &context));
+            out += &format!("{}\n", resolve_hint(key, reply));
         }
     }
     out += &paint.dim(&format!("context {context}\n{}", achieved(reply.achieved.unwrap_or_default(), "answered by")));
@@ -52,44 +52,50 @@ fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::G
     out
 }
 
-/// The command that replaces all siblings.
-pub fn resolve_command(key: &KeyArgs, context: &str) -> String {
-    let bucket = match key.bucket.as_str() {
-        driftkv_proto::BUCKET_DEFAULT => String::new(),
-        bucket => format!("-b {} ", shell(bucket)),
-    };
-    format!("driftkv put {bucket}{} 'THE VALUE' --context {context}", shell(&key.key))
+/// How to replace all siblings by one value.
+pub fn resolve_hint(key: &KeyArgs, reply: &v1::GetReply) -> String {
+    let context = token::of_context(&reply.context);
+    format!("To resolve them, put what it should be:\n  driftkv put {} 'THE VALUE' --context {context}", words(key))
+}
+
+/// The key, and the bucket unless it is the default one, as words of a command line.
+fn words(key: &KeyArgs) -> String {
+    match key.bucket.as_str() {
+        BUCKET_DEFAULT => shell(&key.key),
+        bucket => format!("-b {} {}", shell(bucket), shell(&key.key)),
+    }
 }
 
 /// Writes the answer of a put or delete. `done`: "written" or "deleted".
 pub fn put(key: &KeyArgs, reply: &v1::PutReply, done: &str, is_terminal: bool) -> Result<(), Failure> {
     let context = token::of_context(&reply.context);
-    let remarks = put_remarks(key, reply, done);
     match (key.output, is_terminal) {
         (Output::Json, _) => style::print_json(&put_json(key, reply)),
         (Output::Text, true) => {
-            let context = if context.is_empty() { String::new() } else { format!("context {context}\n") };
-            style::print(format!("{remarks}{}", Paint::stdout().dim(&context)))
+            let paint = Paint::stdout();
+            let context =
+                if context.is_empty() { String::new() } else { paint.dim(&format!("context {context}")) + "\n" };
+            style::print(put_remarks(paint, key, reply, done) + &context)
         }
         (Output::Text, false) => {
-            eprint!("{remarks}");
+            eprint!("{}", put_remarks(Paint::stderr(), key, reply, done));
             if context.is_empty() { Ok(()) } else { style::print(format!("{context}\n")) }
         }
     }
 }
 
-fn put_remarks(key: &KeyArgs, reply: &v1::PutReply, done: &str) -> String {
+fn put_remarks(paint: Paint, key: &KeyArgs, reply: &v1::PutReply, done: &str) -> String {
     let mut out = format!("{}\n", achieved(reply.achieved.unwrap_or_default(), &format!("{done}: on disk at")));
     if reply.was_applied {
         out += "an earlier attempt with this request id had been applied already; it was not applied twice\n";
     }
     if reply.siblings > 1 {
-        let (key, siblings) = (shell(&key.key), reply.siblings);
-        out +=
-            &format!("the key has {siblings} siblings now; `driftkv get {key}` shows them and how to resolve them\n");
+        let (words, siblings) = (words(key), reply.siblings);
+        let told = format!("the key has {siblings} siblings now: this write replaced only what its context had seen");
+        out += &format!("{}\nto see and resolve them: driftkv get {words}\n", paint.yellow(&told));
     }
     if reply.context.is_empty() {
-        out += "no context: there are values that you have not seen; get before you put again\n";
+        out += "no context: there are values that you have not seen, so get before you put again\n";
     }
     out
 }
@@ -139,7 +145,7 @@ fn put_json(key: &KeyArgs, reply: &v1::PutReply) -> Value {
         "bucket": key.bucket,
         "key": key.key,
         "context": token::of_context(&reply.context),
-        "siblings": reply.siblings,
+        "siblingCount": reply.siblings,
         "achieved": achieved_json(reply.achieved.unwrap_or_default()),
         "wasApplied": reply.was_applied,
         "requestId": token::of_request_id(&reply.request_id),
@@ -199,9 +205,13 @@ mod tests {
 
     #[test]
     fn a_put_beside_unseen_siblings_says_what_to_do() {
-        let remarks =
-            put_remarks(&key(), &PutReply { siblings: 3, was_applied: true, ..PutReply::default() }, "written");
-        for part in ["3 siblings now; `driftkv get 'c 1'`", "no context", "not applied twice"] {
+        let remarks = put_remarks(
+            Paint::off(),
+            &key(),
+            &PutReply { siblings: 3, was_applied: true, ..PutReply::default() },
+            "written",
+        );
+        for part in ["3 siblings now", "driftkv get -b b 'c 1'\n", "no context", "not applied twice"] {
             assert!(remarks.contains(part), "{remarks}");
         }
         let strict = Achieved { primaries: 2, fallbacks: 0, strict: true };

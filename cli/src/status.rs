@@ -142,7 +142,7 @@ mod tests {
         let answers = [(node("demo-0"), Ok(status)), (node("demo-1"), Err(Failure::unavailable("refused")))];
         let text = text(Paint::off(), &answers);
         for line in [
-            "demo-1        no answer",
+            "demo-1  no answer",
             "demo-1: refused",
             "demo-0 keeps 3 hints (2.0 KiB) for demo-1",
             "demo-0 does not reach demo-1 (rumour: down)",

@@ -79,14 +79,17 @@ pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
 }
 
 /// Rows under headings, each column as wide as its widest cell; two spaces between, none at the end of a line.
+///
+/// A column in which no row has anything is left out.
 pub fn table(paint: Paint, headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(headings.get(column).map(|heading| heading.chars().count())).max().unwrap_or(0)
+        let heading = headings.get(column).map_or(0, |heading| heading.chars().count());
+        cells.max().filter(|widest| *widest > 0).map(|widest| widest.max(heading))
     };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let widths: Vec<Option<usize>> = (0..headings.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip(&widths).filter_map(|(cell, width)| Some(format!("{cell:<0$}", (*width)?)));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut out = format!("{}\n", paint.bold(&line(headings.to_vec())));
@@ -180,6 +183,12 @@ mod tests {
     fn a_table_is_as_wide_as_its_widest_cells_and_has_no_trailing_spaces() {
         let rows = [vec!["demo-0".to_owned(), "a".to_owned()], vec!["d".to_owned(), String::new()]];
         assert_eq!(table(Paint::off(), &["NODE", "ZONE"], &rows), "NODE    ZONE\ndemo-0  a\nd\n");
+    }
+
+    #[test]
+    fn a_column_without_content_is_left_out() {
+        let rows = [vec!["a".to_owned(), String::new(), "b".to_owned()], vec!["c".to_owned()]];
+        assert_eq!(table(Paint::off(), &["NODE", "ZONE", "LOG"], &rows), "NODE  LOG\na     b\nc\n");
     }
 
     #[test]

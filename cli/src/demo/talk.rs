@@ -4,36 +4,32 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use driftkv_proto::error::from_status;
-use driftkv_proto::v1;
+use driftkv_proto::client::{Client, GetOptions, PutOptions};
+use driftkv_proto::{BUCKET_DEFAULT, v1};
 use tokio::time::{Instant, timeout_at};
 
+use crate::admin;
 use crate::error::Failure;
 use crate::ring::Place;
 use crate::style::{self, hex};
 use crate::up::plan::NodePlan;
 use crate::up::settle::poll_ticks;
-use crate::{admin, kv, token};
 
 /// Puts through `node`.
 pub async fn put(node: &NodePlan, key: &str, value: &str, context: Bytes) -> Result<v1::PutReply, Failure> {
-    let request = v1::PutRequest {
-        key: Bytes::from(key.to_owned()),
-        value: Bytes::from(value.to_owned()),
-        context,
-        request_id: token::new_request_id(),
-        ..v1::PutRequest::default()
-    };
-    let reply = kv::client(&node.client())?.put(request).await;
-    reply.map(tonic::Response::into_inner).map_err(|status| Failure::kv(&from_status(&status, true)))
+    let options = PutOptions { context, ..PutOptions::default() };
+    let reply = client(node)?.put(BUCKET_DEFAULT, key.to_owned(), value.to_owned(), options).await;
+    reply.map_err(|error| Failure::kv(&error))
 }
 
 /// Gets through `node`; `r` 0 is the cluster's default.
 pub async fn get(node: &NodePlan, key: &str, r: u32) -> Result<v1::GetReply, Failure> {
-    let options = Some(v1::Options { r, ..v1::Options::default() });
-    let request = v1::GetRequest { key: Bytes::from(key.to_owned()), options, ..v1::GetRequest::default() };
-    let reply = kv::client(&node.client())?.get(request).await;
-    reply.map(tonic::Response::into_inner).map_err(|status| Failure::kv(&from_status(&status, false)))
+    let options = GetOptions { r, ..GetOptions::default() };
+    client(node)?.get(BUCKET_DEFAULT, key.to_owned(), options).await.map_err(|error| Failure::kv(&error))
+}
+
+fn client(node: &NodePlan) -> Result<Client, Failure> {
+    Client::connect(vec![node.client()]).map_err(|error| Failure::kv(&error))
 }
 
 /// The values of all siblings.
