@@ -13,7 +13,7 @@ use crate::time::Time;
 mod forward;
 mod get;
 mod put;
-pub(crate) use forward::ForwardOp;
+pub(crate) use forward::{ForwardOp, ForwardedHere};
 pub(crate) use get::FetchOp;
 pub(crate) use put::PutOp;
 

@@ -2,7 +2,8 @@
 //! Follows design.md, Causality: epochs belong to a boot; `own_epoch` of an earlier boot is valid only if every boot from it on ended cleanly.
 //! Invariant: a dot that left before its sync and was lost in a crash is never minted again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -88,7 +89,7 @@ impl Minting {
     fn add(&mut self, record: &mut Record, epoch: Epoch, mut payload: Payload) -> Dot {
         let actor = self.actor(epoch);
         let dot = Dot { actor, counter: record.state.top(actor) + 1 };
-        self.applied.remember(payload.request);
+        self.applied.remember(payload.request, dot);
         if planted(Bug::RequestIdLost) {
             payload.request = RequestId(u128::from(dot.counter) << 64 | u128::from(self.incarnation.0));
         }
@@ -110,16 +111,17 @@ impl Minting {
     }
 }
 
-/// A bounded memory of puts that were applied here; the oldest are forgotten first.
+/// A bounded memory of puts seen in this boot and a dot of each; the oldest are forgotten first.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
-    known: BTreeSet<RequestId>,
+    known: BTreeMap<RequestId, Dot>,
     order: VecDeque<RequestId>,
 }
 
 impl Applied {
-    pub(crate) fn remember(&mut self, request: RequestId) {
-        if self.known.insert(request) {
+    pub(crate) fn remember(&mut self, request: RequestId, dot: Dot) {
+        if let Entry::Vacant(place) = self.known.entry(request) {
+            place.insert(dot);
             self.order.push_back(request);
         }
         if self.order.len() > APPLIED_MAX
@@ -130,7 +132,12 @@ impl Applied {
     }
 
     pub(crate) fn has(&self, request: RequestId) -> bool {
-        self.known.contains(&request)
+        self.known.contains_key(&request)
+    }
+
+    /// The first dot seen of it.
+    pub(crate) fn dot_of(&self, request: RequestId) -> Option<Dot> {
+        self.known.get(&request).copied()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::antientropy::Trees;
 use crate::config::ClusterConfig;
-use crate::coordinator::{FetchOp, ForwardOp, PutOp};
+use crate::coordinator::{FetchOp, ForwardOp, ForwardedHere, PutOp};
 use crate::effect::{AdminRequest, Effect, Event, Failure, Input, Reply, Request};
 use crate::hints::Hints;
 use crate::id::{CommitNo, Incarnation};
@@ -87,6 +87,7 @@ pub struct Node {
     pub(crate) fetches: BTreeMap<u64, FetchOp>,
     pub(crate) puts: BTreeMap<u64, PutOp>,
     pub(crate) forwards: BTreeMap<u64, ForwardOp>,
+    pub(crate) forwarded_here: ForwardedHere,
     /// `(when, operation)`: when each operation wants to look at the clock.
     pub(crate) timers: BTreeSet<(Time, u64)>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
@@ -121,6 +122,7 @@ impl Node {
             fetches: BTreeMap::new(),
             puts: BTreeMap::new(),
             forwards: BTreeMap::new(),
+            forwarded_here: ForwardedHere::default(),
             timers: BTreeSet::new(),
             counters: BTreeMap::new(),
             is_stopping: false,
@@ -163,14 +165,8 @@ impl Node {
     pub fn synced(&mut self, commit: CommitNo) -> Vec<Effect> {
         self.synced = self.synced.max(commit);
         let synced = self.synced;
-        let mut leaving = Vec::new();
-        self.held.retain_mut(|(at, effect)| {
-            if *at > synced {
-                return true;
-            }
-            leaving.push(effect.clone());
-            false
-        });
+        let mut leaving: Vec<Effect> =
+            self.held.extract_if(.., |(at, _)| *at <= synced).map(|(_, effect)| effect).collect();
         self.count_local_acks();
         leaving.extend(self.release(synced));
         leaving

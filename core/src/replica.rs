@@ -90,14 +90,16 @@ impl Node {
     }
 
     fn remember_requests(&mut self, state: &State) {
-        for (_, payload) in state.dots() {
-            self.minting.applied.remember(payload.request);
+        for (dot, payload) in state.dots() {
+            self.minting.applied.remember(payload.request, dot);
         }
     }
 
-    /// Whether this put was applied here, as far as is remembered.
+    /// Whether `state` holds this put, shown or covered, as far as its dot is remembered. To remember the request alone
+    /// is not enough: a hint that was handed over, or had no room, leaves nothing here that an answer could rest on.
     pub(crate) fn was_applied(&self, state: &State, request: RequestId) -> bool {
-        self.minting.applied.has(request) || state.dots().any(|(_, p)| p.request == request)
+        let is_remembered = self.minting.applied.dot_of(request).is_some_and(|dot| state.knows(dot));
+        is_remembered || state.dots().any(|(_, p)| p.request == request)
     }
 
     pub(crate) fn on_replicate(

@@ -2,6 +2,8 @@
 //! Follows Dynamo (SOSP 2007) 5; a forwarded put is executed or refused, never forwarded again.
 //! Not here: gets, which any node coordinates itself.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::put::PutStart;
@@ -16,6 +18,8 @@ use crate::store::{Store, StoreError};
 use crate::time::Time;
 
 const VERSION: u8 = 1;
+/// Forwards that are remembered so that a doubled one is known.
+const FORWARDED_HERE_MAX: usize = 8_192;
 
 /// A put that runs elsewhere.
 #[derive(Debug)]
@@ -24,6 +28,29 @@ pub(crate) struct ForwardOp {
     to: Incarnation,
     needed: u32,
     deadline: Time,
+}
+
+/// A bounded memory of the forwards that arrived in this boot; the oldest are forgotten first.
+#[derive(Debug, Default)]
+pub(crate) struct ForwardedHere {
+    known: BTreeSet<(Incarnation, u64)>,
+    order: VecDeque<(Incarnation, u64)>,
+}
+
+impl ForwardedHere {
+    /// False: this very forward arrived before.
+    fn is_first(&mut self, from: Incarnation, op: u64) -> bool {
+        if !self.known.insert((from, op)) {
+            return false;
+        }
+        self.order.push_back((from, op));
+        if self.order.len() > FORWARDED_HERE_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
 }
 
 impl Node {
@@ -46,6 +73,10 @@ impl Node {
         put: Bytes,
         remaining_ms: u32,
     ) -> Result<(), StoreError> {
+        // One that the network doubled is answered once. Run twice, it could mint twice, or after it was refused.
+        if !self.forwarded_here.is_first(from, op) {
+            return Ok(());
+        }
         let origin = Origin::Forwarded { from, op };
         let checked = self.check_forwarded(put, at, remaining_ms);
         let (put, context) = match checked {

@@ -82,12 +82,15 @@ impl Node {
 
     /// Reads first if the intent or a retry asks for it, else mints at once.
     pub(crate) fn coordinate(&mut self, store: &mut dyn Store, mut start: PutStart) -> Result<(), StoreError> {
-        // A forward that the network doubled is a retry too: minted twice, it could come back after it was covered.
-        start.put.is_retry |= self.minting.applied.has(start.put.request);
+        // Known here, it is a retry whatever it says: minted twice, it could come back after it was covered.
+        let is_known = self.minting.applied.has(start.put.request);
+        start.put.is_retry |= is_known;
         let put = &start.put;
-        let is_here = start.role == Role::Primary && self.minting.applied.has(put.request);
-        if put.is_retry && is_here {
-            return self.put_read(store, start, State::default(), true);
+        if is_known && start.role == Role::Primary {
+            let local = self.read_local(store, &put.key)?.0;
+            if self.was_applied(&local, put.request) {
+                return self.put_read(store, start, State::default(), true);
+            }
         }
         if put.is_retry || matches!(put.intent, Intent::CreateOnly | Intent::OverwriteAll) {
             return self.fetch_for_put(store, start);
@@ -95,7 +98,7 @@ impl Node {
         self.put_minted(store, start, &State::default())
     }
 
-    /// R replicas showed `seen`; `was_applied`: one of them knows this very request.
+    /// R replicas showed `seen`; `was_applied`: what one of them showed knows this very request.
     pub(crate) fn put_read(
         &mut self,
         store: &mut dyn Store,
@@ -103,7 +106,8 @@ impl Node {
         seen: State,
         was_applied: bool,
     ) -> Result<(), StoreError> {
-        if was_applied && start.put.is_retry {
+        // Another attempt may have minted here while this one was reading.
+        if was_applied || self.was_applied(&self.read_local(store, &start.put.key)?.0, start.put.request) {
             self.observe(Event::RetryRecognised);
             let state = match start.role {
                 Role::Primary => self.merge_data(store, &start.put.key, &seen)?.state,

@@ -64,15 +64,25 @@ impl Net {
     }
 
     fn input(&mut self, node: usize, input: Input) {
-        let mut queue = VecDeque::from([(node, input)]);
+        self.input_all(node, [input]);
+    }
+
+    /// The first step takes all of `inputs` as one batch; what follows from it comes one by one.
+    fn input_all(&mut self, node: usize, inputs: impl IntoIterator<Item = Input>) {
+        let mut queue = VecDeque::new();
+        self.batch(node, inputs, &mut queue);
         while let Some((i, input)) = queue.pop_front() {
-            let (mut effects, commit) = self.nodes[i].run_batch(&mut self.stores[i], self.now, [input]).unwrap();
-            if !self.unsynced.contains(&i) {
-                self.stores[i].sync_to(commit);
-                effects.extend(self.nodes[i].synced(commit));
-            }
-            self.deliver(i, effects, &mut queue);
+            self.batch(i, [input], &mut queue);
         }
+    }
+
+    fn batch(&mut self, i: usize, inputs: impl IntoIterator<Item = Input>, queue: &mut VecDeque<(usize, Input)>) {
+        let (mut effects, commit) = self.nodes[i].run_batch(&mut self.stores[i], self.now, inputs).unwrap();
+        if !self.unsynced.contains(&i) {
+            self.stores[i].sync_to(commit);
+            effects.extend(self.nodes[i].synced(commit));
+        }
+        self.deliver(i, effects, queue);
     }
 
     fn deliver(&mut self, i: usize, effects: Vec<Effect>, queue: &mut VecDeque<(usize, Input)>) {
@@ -294,4 +304,48 @@ fn a_disk_that_was_rolled_back_stops_its_node() {
     let (effects, _) = node.run_batch(&mut store, net.now, [input]).unwrap();
     assert!(effects.iter().any(|e| matches!(e, Effect::Halt(_))));
     assert!(node.not_ready().is_some());
+}
+
+#[test]
+fn a_forward_that_the_network_doubled_mints_once_even_while_it_reads() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    net.cut.insert(fallbacks[0]);
+    net.put(fallbacks[0], 1, Put { intent: Intent::OverwriteAll, ..put_of("v", 1) });
+    net.cut.clear();
+    let (_, to, message) = net.sent.iter().find(|(_, _, m)| matches!(m, Message::Forward { .. })).unwrap().clone();
+    let envelope = Envelope { layout_version: 1, boot: 1, synced: CommitNo(0), message };
+    let from = Incarnation(fallbacks[0] as u64 + 1);
+    let forward = Input::Peer { from, at: net.now, envelope };
+    net.input_all(to.0 as usize - 1, [forward.clone(), forward]);
+    let owner = owners[0];
+    let record = net.nodes[owner].load(&net.stores[owner], &key()).unwrap().unwrap();
+    assert_eq!(record.state.dots().count(), 1, "{record:?}");
+    let answers = net.sent.iter().filter(|(_, _, m)| matches!(m, Message::ForwardReply { .. }));
+    assert_eq!(answers.count(), 1);
+}
+
+#[test]
+fn two_attempts_that_read_at_once_on_one_coordinator_mint_once() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    let put = Put { intent: Intent::OverwriteAll, ..put_of("v", 1) };
+    let at = net.now;
+    let first = Input::Client { token: 1, at, request: Request::Put(put.clone()) };
+    let again = Input::Client { token: 2, at, request: Request::Put(Put { is_retry: true, ..put }) };
+    net.input_all(owners[0], [first, again]);
+    assert!(matches!(net.replies[&1], Ok(Reply::Put { was_applied: false, .. })), "{:?}", net.replies[&1]);
+    assert!(matches!(net.replies[&2], Ok(Reply::Put { was_applied: true, .. })), "{:?}", net.replies[&2]);
+}
+
+#[test]
+fn a_hint_that_had_no_room_is_no_proof_that_a_put_was_applied() {
+    let limits = crate::config::Limits { hint_bytes_max: 40, ..Default::default() };
+    let mut net = Net::new(5, ClusterConfig { replicas: 5, partitions: 16, limits, ..ClusterConfig::default() });
+    let (owners, fallbacks) = net.owners();
+    owners.iter().for_each(|owner| net.cut(*owner));
+    net.put(fallbacks[0], 1, Put { w: 1, ..put_of("v", 1) });
+    assert!(net.replies[&1].is_err(), "{:?}", net.replies[&1]);
+    net.put(fallbacks[1], 2, Put { r: 1, w: 1, is_retry: true, ..put_of("v", 1) });
+    assert!(net.replies[&2].is_err(), "nobody holds it, yet: {:?}", net.replies[&2]);
 }
