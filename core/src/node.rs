@@ -180,6 +180,16 @@ impl Node {
         [operation, swim].into_iter().flatten().fold(housekeeping, Time::min)
     }
 
+    /// Which boot of its data directory this is.
+    pub fn boot(&self) -> u32 {
+        self.minting.boot
+    }
+
+    /// Takes client requests now: it has a layout, has passed the fence, and is not stopping.
+    pub fn is_serving(&self) -> bool {
+        !self.is_stopping && self.not_ready().is_none()
+    }
+
     /// Stops taking client requests; those in flight go on. See [`Node::is_idle`], [`Node::finish`].
     pub fn begin_stop(&mut self) {
         self.is_stopping = true;

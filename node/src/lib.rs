@@ -1,4 +1,8 @@
-//! The parts of `driftkv-node`: gRPC, disk, timers and telemetry around `driftkv-core`.
+//! `driftkv-node`: gRPC, disk, timers and telemetry around core. Reading order: `config`, `server`, `driver`, `peers`, `api`.
+pub mod api;
 pub mod convert;
+pub mod driver;
 pub mod faults;
+pub mod peers;
 pub mod store;
+pub mod telemetry;

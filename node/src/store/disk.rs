@@ -24,6 +24,8 @@ type Writes = BTreeMap<Place, Option<Bytes>>;
 struct Overlay {
     newest: BTreeMap<Place, (CommitNo, Option<Bytes>)>,
     commits: VecDeque<(CommitNo, Writes)>,
+    /// Of all writes that are not durable yet.
+    bytes: usize,
 }
 
 #[derive(Clone)]
@@ -142,6 +144,7 @@ impl Store for DiskStore {
         self.last.0 += 1;
         let writes = std::mem::take(&mut self.batch);
         let mut overlay = lock(&self.overlay);
+        overlay.bytes += bytes_of(&writes);
         for (place, value) in &writes {
             overlay.newest.insert(place.clone(), (self.last, value.clone()));
         }
@@ -152,6 +155,17 @@ impl Store for DiskStore {
     fn last_commit(&self) -> CommitNo {
         self.last
     }
+}
+
+impl DiskStore {
+    /// Bytes of keys and values that are committed and not yet durable.
+    pub fn unsynced_bytes(&self) -> usize {
+        lock(&self.overlay).bytes
+    }
+}
+
+fn bytes_of(writes: &Writes) -> usize {
+    writes.iter().map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
 }
 
 /// Joins two ordered sources; where both have a key, `newer` wins.
@@ -210,6 +224,8 @@ impl Syncer {
                 overlay.newest.remove(place);
             }
         }
+        let synced: usize = commits.iter().map(|(_, writes)| bytes_of(writes)).sum();
+        overlay.bytes = overlay.bytes.saturating_sub(synced);
         self.durable = last;
         Ok(last)
     }

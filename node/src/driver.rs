@@ -1,0 +1,230 @@
+//! The engine: one thread that feeds `Node::run_batch`, one that makes its commits durable, and the way in for all others.
+//! Follows design.md, The one loop: the rule of what may leave when lives in core; here effects are only delivered.
+//! Invariants: the next batch is stepped while the last one syncs; a failed sync ends the process at once, without destructors.
+//! Not here: streams between nodes (`peers`), what clients see (`api`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use driftkv_core::effect::{AdminReply, AdminRequest, Failure, Reply, Request};
+use driftkv_core::id::{CommitNo, Incarnation};
+use driftkv_core::message::Envelope;
+use driftkv_core::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+
+mod engine;
+mod sync;
+
+pub use engine::{End, Engine, Parts};
+
+/// Jobs that wait for the engine.
+const JOBS_MAX: usize = 8_192;
+/// Clients leave this many places to peers and operators: an acknowledgement must not wait behind new work.
+const JOBS_FOR_PEERS: usize = JOBS_MAX / 2;
+/// Bytes of client requests that are queued or under way.
+const CLIENT_BYTES_MAX: usize = 256 << 20;
+
+/// What a client's request came to.
+pub type Outcome = Result<Reply, Failure>;
+
+/// Where the outcome of a client's request goes.
+#[derive(Debug)]
+pub enum ReplyTo {
+    /// A unary call.
+    Once(oneshot::Sender<Outcome>),
+    /// A session; its channel has room for every request that it lets in flight.
+    Session {
+        /// The client's number for the request.
+        id: u64,
+        /// The session.
+        to: mpsc::Sender<(u64, Outcome)>,
+    },
+}
+
+impl ReplyTo {
+    /// Hands over the outcome; nobody is there any more if the client has gone.
+    pub fn send(self, outcome: Outcome) {
+        match self {
+            ReplyTo::Once(to) => drop(to.send(outcome)),
+            ReplyTo::Session { id, to } => drop(to.try_send((id, outcome))),
+        }
+    }
+}
+
+/// Something for the engine to do.
+#[derive(Debug)]
+pub enum Job {
+    /// A client asks.
+    Client {
+        /// When it arrived.
+        at: Instant,
+        /// What.
+        request: Request,
+        /// Who waits.
+        to: ReplyTo,
+        /// Held until the outcome is known.
+        budget: Budget,
+    },
+    /// An operator asks.
+    Admin {
+        /// What.
+        request: AdminRequest,
+        /// Who waits.
+        to: oneshot::Sender<AdminReply>,
+    },
+    /// A peer says something.
+    Peer {
+        /// Who.
+        from: Incarnation,
+        /// When it arrived.
+        at: Instant,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Our foreground stream to this peer is open.
+    LinkUp {
+        /// Whom.
+        peer: Incarnation,
+        /// Its boot, as its handshake said.
+        boot: u32,
+        /// Its last synced commit, as its handshake said.
+        synced: CommitNo,
+    },
+    /// Our foreground stream to this peer is gone.
+    LinkDown {
+        /// Whom.
+        peer: Incarnation,
+    },
+    /// Refuse new requests, finish those in flight until `until`, write the clean-stop marker and end.
+    Stop {
+        /// When patience ends.
+        until: Instant,
+    },
+}
+
+/// A request's share of the bytes that may be under way; given back when dropped.
+#[derive(Debug)]
+pub struct Budget {
+    bytes: usize,
+    used: Arc<AtomicUsize>,
+}
+
+impl Budget {
+    fn take(used: &Arc<AtomicUsize>, bytes: usize) -> Option<Budget> {
+        let before = used.fetch_add(bytes, Ordering::Relaxed);
+        let budget = Budget { bytes, used: Arc::clone(used) };
+        // One request alone always fits, however large: its own limits judge it.
+        (before == 0 || before.saturating_add(bytes) <= CLIENT_BYTES_MAX).then_some(budget)
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Core's time: milliseconds since the process opened its store.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts now, at 1 ms: nothing that was "never" looks like "now".
+    pub fn start() -> Clock {
+        let now = Instant::now();
+        Clock(now.checked_sub(Duration::from_millis(1)).unwrap_or(now))
+    }
+
+    /// `at` as core sees it.
+    pub fn time(&self, at: Instant) -> Time {
+        Time(u64::try_from(at.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When core's time `time` comes.
+    pub fn instant(&self, time: Time) -> Instant {
+        let later = self.0.checked_add(Duration::from_millis(time.0));
+        later.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600))
+    }
+}
+
+/// The way to the engine from everywhere else. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    jobs: mpsc::Sender<Job>,
+    serving: watch::Receiver<bool>,
+    used: Arc<AtomicUsize>,
+}
+
+/// The engine's end of a [`Handle`].
+pub struct Inbox {
+    jobs: mpsc::Receiver<Job>,
+    serving: watch::Sender<bool>,
+}
+
+impl Handle {
+    /// A handle and the inbox it fills.
+    pub fn new() -> (Handle, Inbox) {
+        let (jobs, inbox) = mpsc::channel(JOBS_MAX);
+        let (state, serving) = watch::channel(false);
+        (Handle { jobs, serving, used: Arc::default() }, Inbox { jobs: inbox, serving: state })
+    }
+
+    /// Hands over a client's request at once. Errors: too much waits already, or the engine is gone; nothing was done.
+    pub fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Failure> {
+        let overloaded = |waiting| Failure::Overloaded { in_flight: u32::try_from(waiting).unwrap_or(u32::MAX) };
+        let waiting = JOBS_MAX - self.jobs.capacity();
+        let Some(budget) = Budget::take(&self.used, size(&request)) else { return Err(overloaded(waiting)) };
+        if self.jobs.capacity() <= JOBS_FOR_PEERS && !self.jobs.is_closed() {
+            return Err(overloaded(waiting));
+        }
+        let job = Job::Client { at: Instant::now(), request, to, budget };
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => overloaded(JOBS_MAX),
+            mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown { maybe_applied: false },
+        })
+    }
+
+    /// Asks and waits for the outcome. A request the engine took and did not answer may have been applied.
+    pub async fn client(&self, request: Request) -> Outcome {
+        let is_put = matches!(request, Request::Put(_));
+        let (to, outcome) = oneshot::channel();
+        self.ask(request, ReplyTo::Once(to))?;
+        outcome.await.unwrap_or(Err(Failure::ShuttingDown { maybe_applied: is_put }))
+    }
+
+    /// Asks as an operator. `None`: the engine is gone.
+    pub async fn admin(&self, request: AdminRequest) -> Option<AdminReply> {
+        let (to, reply) = oneshot::channel();
+        self.jobs.send(Job::Admin { request, to }).await.ok()?;
+        reply.await.ok()
+    }
+
+    /// Hands over anything else and waits for a place. False: the engine is gone.
+    pub async fn send(&self, job: Job) -> bool {
+        self.jobs.send(job).await.is_ok()
+    }
+
+    /// Whether this node takes requests now, and when that changes.
+    pub fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.clone()
+    }
+}
+
+impl Inbox {
+    /// The next job, for a stand-in of the engine in tests.
+    #[cfg(test)]
+    pub async fn next(&mut self) -> Option<Job> {
+        self.jobs.recv().await
+    }
+}
+
+fn size(request: &Request) -> usize {
+    match request {
+        Request::Get(get) => get.key.key().len() + get.key.bucket().len(),
+        Request::Put(put) => {
+            let value = put.value.as_ref().map_or(0, |value| value.len());
+            put.key.key().len() + put.key.bucket().len() + put.context.len() + value
+        }
+    }
+}

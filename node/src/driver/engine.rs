@@ -1,0 +1,253 @@
+//! The engine thread: takes jobs, steps them in batches, delivers effects, and keeps the sync thread busy.
+//! Follows design.md, The one loop. Invariants: no job is taken while too much is committed and not yet durable; while a pause is
+//! injected nothing is stepped.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use driftkv_core::effect::{AdminReply, Effect, Failure, Input};
+use driftkv_core::id::CommitNo;
+use driftkv_core::node::Node;
+use driftkv_core::store::{Store, StoreError};
+use driftkv_core::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::sync::{Sync, die};
+use super::{Budget, Clock, Inbox, Job, ReplyTo};
+use crate::peers::Peers;
+use crate::store::disk::{DiskStore, Syncer};
+use crate::telemetry;
+
+/// Jobs stepped in one batch.
+const BATCH_MAX: usize = 256;
+/// Bytes committed and not yet durable, beyond which no job is taken.
+const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+/// How often a stopping node looks whether it is idle.
+const STOP_POLL: Duration = Duration::from_millis(10);
+
+/// How the engine ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop; the clean-stop marker is durable.
+    Stopped,
+    /// The rollback fence: this incarnation must not serve again; why.
+    Halted(String),
+}
+
+/// What the engine is made of.
+pub struct Parts {
+    /// Opened; its first commit is not yet durable.
+    pub node: Node,
+    /// The engine's half of the store.
+    pub store: DiskStore,
+    /// The sync thread's half.
+    pub syncer: Syncer,
+    /// Shared with whoever stamps arrivals.
+    pub clock: Clock,
+    /// From [`super::Handle::new`].
+    pub inbox: Inbox,
+    /// The streams to other nodes.
+    pub peers: Peers,
+    /// Whether a pause is injected.
+    pub paused: watch::Receiver<bool>,
+}
+
+struct Client {
+    to: ReplyTo,
+    _budget: Budget,
+}
+
+/// The engine; [`Engine::run`] it on a thread of its own.
+pub struct Engine {
+    node: Node,
+    store: DiskStore,
+    sync: Sync,
+    synced: CommitNo,
+    clock: Clock,
+    jobs: mpsc::Receiver<Job>,
+    serving: watch::Sender<bool>,
+    peers: Peers,
+    paused: watch::Receiver<bool>,
+    clients: HashMap<u64, Client>,
+    operators: HashMap<u64, oneshot::Sender<AdminReply>>,
+    next_token: u64,
+    /// When housekeeping is due, however busy the loop is.
+    tick_due: Time,
+    stop_at: Option<Instant>,
+    halted: Option<String>,
+}
+
+/// Why the engine woke.
+enum Wake {
+    Jobs,
+    Synced(CommitNo),
+    Tick,
+    Closed,
+}
+
+impl Engine {
+    /// Makes the node's boot durable and delivers its first effects. Errors: the store failed; nothing was served.
+    pub fn start(parts: Parts) -> Result<Engine, StoreError> {
+        let Parts { node, store, mut syncer, clock, inbox, peers, paused } = parts;
+        let synced = syncer.sync()?;
+        let sync = Sync::start(syncer).map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
+        let Inbox { jobs, serving } = inbox;
+        let mut engine = Engine {
+            node,
+            store,
+            sync,
+            synced,
+            clock,
+            jobs,
+            serving,
+            peers,
+            paused,
+            clients: HashMap::new(),
+            operators: HashMap::new(),
+            next_token: 0,
+            tick_due: Time(0),
+            stop_at: None,
+            halted: None,
+        };
+        engine.on_synced(synced);
+        Ok(engine)
+    }
+
+    /// Runs until told to stop or halted. Call it on a thread that may block: it reads the disk.
+    pub async fn run(mut self) -> End {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let wake = self.wake(&mut jobs).await;
+            // A paused loop stands still: what arrives waits, as if the process had no processor.
+            let _ = self.paused.wait_for(|paused| !paused).await;
+            match wake {
+                Wake::Synced(commit) => self.on_synced(commit),
+                Wake::Jobs | Wake::Tick => self.step(&mut jobs),
+                Wake::Closed => self.stop_at = Some(Instant::now()),
+            }
+            self.serving.send_if_modified(|serving| {
+                let is_serving = self.node.is_serving();
+                std::mem::replace(serving, is_serving) != is_serving
+            });
+            if let Some(why) = self.halted.take() {
+                return End::Halted(why);
+            }
+            if self.may_stop() {
+                self.finish().await;
+                return End::Stopped;
+            }
+        }
+    }
+
+    async fn wake(&mut self, jobs: &mut Vec<Job>) -> Wake {
+        let at = self.clock.instant(self.tick_due.min(self.node.next_wake()));
+        let at = if self.stop_at.is_some() { at.min(Instant::now() + STOP_POLL) } else { at };
+        let has_room = self.store.unsynced_bytes() < UNSYNCED_BYTES_MAX;
+        tokio::select! {
+            biased;
+            commit = self.sync.done() => Wake::Synced(commit),
+            taken = self.jobs.recv_many(jobs, BATCH_MAX), if has_room => if taken > 0 { Wake::Jobs } else { Wake::Closed },
+            () = tokio::time::sleep_until(at.into()) => Wake::Tick,
+        }
+    }
+
+    /// Steps what was taken, and a tick if one is due.
+    fn step(&mut self, jobs: &mut Vec<Job>) {
+        let now = self.clock.time(Instant::now());
+        let mut inputs: Vec<Input> = Vec::with_capacity(jobs.len() + 1);
+        for job in jobs.drain(..) {
+            inputs.extend(self.input(job));
+        }
+        let is_tick = now >= self.tick_due.min(self.node.next_wake());
+        if is_tick {
+            inputs.push(Input::Tick);
+        }
+        match self.node.run_batch(&mut self.store, now, inputs) {
+            Ok((effects, commit)) => {
+                self.deliver(effects);
+                if commit > self.synced {
+                    self.sync.ask();
+                }
+            }
+            Err(error) => die(&error),
+        }
+        if is_tick {
+            self.tick_due = self.node.next_wake();
+        }
+    }
+
+    fn on_synced(&mut self, commit: CommitNo) {
+        self.synced = self.synced.max(commit);
+        self.peers.set_synced(self.synced);
+        let effects = self.node.synced(commit);
+        self.deliver(effects);
+        if self.store.last_commit() > self.synced {
+            self.sync.ask();
+        }
+    }
+
+    fn input(&mut self, job: Job) -> Option<Input> {
+        self.next_token += 1;
+        let token = self.next_token;
+        match job {
+            Job::Client { at, request, to, budget } => {
+                self.clients.insert(token, Client { to, _budget: budget });
+                Some(Input::Client { token, at: self.clock.time(at), request })
+            }
+            Job::Admin { request, to } => {
+                self.operators.insert(token, to);
+                Some(Input::Admin { token, request })
+            }
+            Job::Peer { from, at, envelope } => Some(Input::Peer { from, at: self.clock.time(at), envelope }),
+            Job::LinkUp { peer, boot, synced } => Some(Input::LinkUp { peer, boot, synced }),
+            Job::LinkDown { peer } => Some(Input::LinkDown { peer }),
+            Job::Stop { until } => {
+                self.node.begin_stop();
+                self.stop_at = Some(until);
+                None
+            }
+        }
+    }
+
+    fn deliver(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, class, envelope } => self.peers.send(to, class, envelope),
+                Effect::Reply { token, outcome } => {
+                    if let Some(client) = self.clients.remove(&token) {
+                        client.to.send(outcome);
+                    }
+                }
+                Effect::AdminReply { token, reply } => {
+                    if let Some(to) = self.operators.remove(&token) {
+                        drop(to.send(reply));
+                    }
+                }
+                Effect::Observe(event) => telemetry::event(event, |incarnation| self.peers.name(incarnation)),
+                Effect::Connect(layout) => self.peers.connect(&layout),
+                Effect::Halt(why) => self.halted = Some(why),
+            }
+        }
+    }
+
+    fn may_stop(&self) -> bool {
+        self.stop_at.is_some_and(|until| self.node.is_idle() || Instant::now() >= until)
+    }
+
+    /// Refuses what is still in flight, then makes everything durable with the marker last; acknowledgements that
+    /// waited for that still leave.
+    async fn finish(&mut self) {
+        for (_, client) in self.clients.drain() {
+            client.to.send(Err(Failure::ShuttingDown { maybe_applied: true }));
+        }
+        let last = match self.node.finish(&mut self.store) {
+            Ok(last) => last,
+            Err(error) => die(&error),
+        };
+        while self.synced < last {
+            self.sync.ask();
+            let commit = self.sync.done().await;
+            self.on_synced(commit);
+        }
+    }
+}
