@@ -1,27 +1,30 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
 export SEED SEEDS FIRST TRACE
+CRD := crds/driftkv.io_kvclusters.yaml
 .PHONY: help demo up check fix test test-long sim planted
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## builds, then tells the whole story on five nodes: write, cut, heal, resolve, kill, recover
-	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	cargo build --quiet --locked --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/driftkv" demo
 
 up: ## builds, then runs FILE (default: examples/local.yaml) as processes until Ctrl-C
-	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	cargo build --quiet --locked --workspace --bins
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/driftkv" up -f $(or $(FILE),examples/local.yaml)
 
-check: ## format, clippy and docs with warnings denied; changes nothing
+check: ## format, clippy, docs and the generated CRD, with warnings denied; changes nothing
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@cargo run --quiet --locked -p driftkv-operator --bin crdgen | diff -u $(CRD) - || { echo '$(CRD) is stale: make fix writes it anew'; exit 1; }
 
-fix: ## format, and apply what clippy can
+fix: ## format, apply what clippy can, write the CRD anew
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo run --quiet --locked -p driftkv-operator --bin crdgen > $(CRD).new && mv $(CRD).new $(CRD)
 
 test: ## all tests
 	cargo test --workspace --locked

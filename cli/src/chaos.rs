@@ -29,7 +29,9 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
             let endpoints = Endpoints::find(connection)?;
             let nodes = admin::all_nodes(&endpoints).await;
             check(&experiment, &endpoints, &nodes, file)?;
-            apply(&nodes, &text, &experiment).await
+            let (told, verdict) = apply(&nodes, &text, &experiment).await;
+            style::print(told)?;
+            verdict
         }
         ChaosCommand::Status { output, connection } => {
             let nodes = admin::all_nodes(&Endpoints::find(connection)?).await;
@@ -51,8 +53,8 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
     }
 }
 
-/// Injects `text` at every node, or, if one refuses, at none.
-pub async fn apply(nodes: &[AdminEndpoint], text: &str, experiment: &Experiment) -> Result<(), Failure> {
+/// Injects `text` at every node, or, if one refuses, at none. Says what each node did.
+pub async fn apply(nodes: &[AdminEndpoint], text: &str, experiment: &Experiment) -> (String, Result<(), Failure>) {
     let request = v1::ApplyFaultsRequest { experiment: text.to_owned() };
     let question = move |mut client: admin::AdminClient| {
         let request = request.clone();
@@ -64,15 +66,14 @@ pub async fn apply(nodes: &[AdminEndpoint], text: &str, experiment: &Experiment)
         let taken: Vec<AdminEndpoint> =
             answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(node, _)| node.clone()).collect();
         clear(&taken, &experiment.id).await;
-        style::print(report(&answers, "applied, and cleared again because another node refused"))?;
-        return verdict(answers);
+        let told = report(&answers, "applied, and cleared again because another node refused");
+        return (told, verdict(answers));
     }
     let mut out = format!("experiment {} for {}\n", experiment.id, duration(experiment.for_ms));
     for fault in &experiment.faults {
         out += &format!("  {}\n", one_line(&fault.describe()));
     }
-    style::print(out + &report(&answers, "applied"))?;
-    verdict(answers)
+    (out + &report(&answers, "applied"), verdict(answers))
 }
 
 /// Ends one experiment, or all if `id` is empty.
@@ -231,6 +232,16 @@ mod tests {
         let failure = parse("for: 5s\nfaults:\n  - kind: explode\n", Path::new("x.yaml")).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.starts_with("x.yaml:3:"), "{}", failure.message);
+    }
+
+    #[test]
+    fn the_examples_are_experiments_that_five_nodes_take() {
+        let members: Vec<String> = (0..5).map(|index| format!("demo-{index}")).collect();
+        let (cut, slow) = (include_str!("../../examples/cut.yaml"), include_str!("../../examples/slow-links.yaml"));
+        for text in [cut, slow] {
+            let experiment = parse(text, Path::new("x.yaml")).unwrap();
+            assert_eq!(experiment.quorum_check(&members, 3, 2, 2), Ok(()));
+        }
     }
 
     #[test]

@@ -30,9 +30,7 @@ pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
 /// The table and what to look at.
 pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
     let known: Vec<&StatusReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-    let mut out = heading(&known);
-    let rows: Vec<Vec<String>> = answers.iter().map(row).collect();
-    out += &style::table(paint, &HEADINGS, &rows);
+    let mut out = heading(&known) + &table(paint, answers);
     for (node, answer) in answers {
         if let Err(failure) = answer {
             out += &format!("{}\n", paint.red(&format!("{}: {}", node.name, one_line(&failure.message))));
@@ -50,6 +48,11 @@ pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
         }
     }
     out
+}
+
+/// One line a node.
+pub fn table(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
+    style::table(paint, &HEADINGS, &answers.iter().map(row).collect::<Vec<_>>())
 }
 
 fn heading(known: &[&StatusReply]) -> String {

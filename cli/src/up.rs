@@ -76,9 +76,13 @@ async fn watch(plan: &Plan, group: &mut Group, signals: &mut Signals, settled: S
         };
         let line = match event {
             Event::Started { name, pid } => paint.green(&format!("{name} runs again, process {pid}")),
-            Event::Ended { name, how, wait } => {
+            Event::Ended { name, how, wait: Some(wait) } => {
                 let wait = duration(wait.as_millis() as u64);
                 paint.yellow(&format!("{name} ended ({how}); starting it again on its data in {wait}"))
+            }
+            Event::Ended { name, how, wait: None } => {
+                let log = plan.log(&name).map(|log| format!("; see {}", log.display())).unwrap_or_default();
+                paint.red(&format!("{name} ended ({how}); it is not started again{log}"))
             }
             Event::NotStarted { name, failure } => paint.red(&format!("{name} cannot be started: {failure}")),
         };

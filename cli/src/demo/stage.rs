@@ -65,6 +65,11 @@ impl Stage {
         self.plan.nodes.get(index).cloned().ok_or_else(|| Failure::failed(format!("there is no node {index}")))
     }
 
+    /// The last one.
+    pub fn last_node(&self) -> Result<NodePlan, Failure> {
+        self.node(self.plan.nodes.len().saturating_sub(1))
+    }
+
     /// All nodes but one.
     pub fn others(&self, index: usize) -> Vec<NodePlan> {
         let others = self.plan.nodes.iter().enumerate().filter(|(other, _)| *other != index);
@@ -148,7 +153,8 @@ impl Stage {
 
     /// What one sees.
     pub fn see(&self, text: &str) -> Result<(), Failure> {
-        style::print(format!("  {}\n", text.replace('\n', "\n  ")))
+        let lines = text.trim_end().lines();
+        style::print(lines.map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect::<String>())
     }
 }
 
@@ -158,8 +164,8 @@ async fn first_death(nodes: &[NodePlan], processes: &mut [Option<NodeProcess>]) 
     loop {
         ticks.tick().await;
         for (node, process) in nodes.iter().zip(processes.iter_mut()) {
-            if let Some(how) = process.as_mut().and_then(NodeProcess::has_ended) {
-                return Failure::failed(format!("{} ended while starting ({how})", node.name))
+            if let Some(end) = process.as_mut().and_then(NodeProcess::has_ended) {
+                return Failure::failed(format!("{} ended while starting ({})", node.name, end.how))
                     .hint(log_tail(&node.log));
             }
         }

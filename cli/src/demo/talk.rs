@@ -37,6 +37,19 @@ pub fn values(reply: &v1::GetReply) -> Vec<String> {
     reply.siblings.iter().map(|sibling| style::value(&sibling.value, 0)).collect()
 }
 
+/// Fails unless the siblings are exactly these values, in any order.
+pub fn expect(reply: &v1::GetReply, expected: &[&str]) -> Result<(), Failure> {
+    let mut found: Vec<&[u8]> = reply.siblings.iter().map(|sibling| sibling.value.as_ref()).collect();
+    let mut wanted: Vec<&[u8]> = expected.iter().map(|value| value.as_bytes()).collect();
+    found.sort();
+    wanted.sort();
+    if found == wanted {
+        return Ok(());
+    }
+    let [expected, found] = [expected.join(" | "), values(reply).join(" | ")];
+    Err(Failure::failed(format!("this is not what was told: expected {expected}, found {found}")))
+}
+
 /// The nodes that own the partition of `place`, first primary first.
 pub fn owners(nodes: &[NodePlan], place: &Place) -> Vec<NodePlan> {
     let node = |name: &str| nodes.iter().find(|node| node.name == name).cloned();
@@ -52,14 +65,14 @@ pub async fn digests(nodes: &[NodePlan], partition: u32) -> Result<Vec<(String, 
     answers.into_iter().map(|(node, answer)| Ok((node.name, answer?))).collect()
 }
 
-/// The same in one line.
-pub async fn digests_text(nodes: &[NodePlan], partition: u32) -> Result<String, Failure> {
-    let digests = digests(nodes, partition).await?;
-    let text = |(name, digest): &(String, v1::DigestReply)| match digest.is_built {
-        true => format!("{name} {}", hex(&digest.root)),
-        false => format!("{name} (being built)"),
-    };
-    Ok(digests.iter().map(text).collect::<Vec<_>>().join(", "))
+/// The same in words, a line a node.
+pub async fn digests_text(when: &str, nodes: &[NodePlan], partition: u32) -> Result<String, Failure> {
+    let mut out = format!("digests of partition {partition} {when}:");
+    for (name, digest) in digests(nodes, partition).await? {
+        let root = if digest.is_built { hex(&digest.root) } else { "(being built)".to_owned() };
+        out += &format!("\n  {name}  {root}");
+    }
+    Ok(out)
 }
 
 /// Whether all of `nodes` store the same of a partition.

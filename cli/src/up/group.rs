@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::plan::{NodePlan, Plan};
-use super::process::{NodeProcess, log_tail};
+use super::process::{End, NodeProcess, log_tail};
 use super::signals::Signals;
 use crate::error::Failure;
 
@@ -31,14 +31,14 @@ pub enum Event {
         /// Its process.
         pid: u32,
     },
-    /// It died and will be started again after `wait`.
+    /// It died.
     Ended {
         /// Which.
         name: String,
         /// How, in words.
         how: String,
-        /// How long from now.
-        wait: Duration,
+        /// When it will be started again, from now; `None`: that would not help.
+        wait: Option<Duration>,
     },
     /// It cannot even be started; tried again all the same.
     NotStarted {
@@ -105,8 +105,7 @@ impl Group {
                 Event::Started { .. } => {}
                 Event::NotStarted { failure, .. } => return failure,
                 Event::Ended { name, how, .. } => {
-                    let node = plan.nodes.iter().find(|node| node.name == name);
-                    let hint = node.map(|node| log_tail(&node.log)).unwrap_or_default();
+                    let hint = plan.log(&name).map(log_tail).unwrap_or_default();
                     return Failure::failed(format!("{name} ended while starting ({how})")).hint(hint);
                 }
             }
@@ -144,12 +143,16 @@ async fn keep(
         match NodeProcess::start(&program, &node) {
             Ok(mut process) => {
                 let _ = events.send(Event::Started { name: node.name.clone(), pid: process.pid() }).await;
-                let how = tokio::select! {
-                    how = process.ended() => how,
-                    () = changed(&mut wish) => return end(process, &mut wish).await.then_some(node.name),
+                let End { how, is_final } = tokio::select! {
+                    end = process.ended() => end,
+                    () = changed(&mut wish) => return stop(process, &mut wish).await.then_some(node.name),
                 };
                 wait = next_wait(wait, started.elapsed());
-                let _ = events.send(Event::Ended { name: node.name.clone(), how, wait }).await;
+                let again = (!is_final).then_some(wait);
+                let _ = events.send(Event::Ended { name: node.name.clone(), how, wait: again }).await;
+                if is_final {
+                    return None;
+                }
             }
             Err(failure) => {
                 wait = next_wait(wait, Duration::ZERO);
@@ -170,7 +173,7 @@ async fn changed(wish: &mut watch::Receiver<Wish>) {
 }
 
 /// Ends a process gracefully if it can be; true if it had to be killed.
-async fn end(mut process: NodeProcess, wish: &mut watch::Receiver<Wish>) -> bool {
+async fn stop(mut process: NodeProcess, wish: &mut watch::Receiver<Wish>) -> bool {
     process.terminate();
     let impatience = async {
         let _ = wish.wait_for(|wish| *wish == Wish::Kill).await;

@@ -146,6 +146,11 @@ impl Plan {
         self.nodes.iter().map(NodePlan::admin_endpoint).collect()
     }
 
+    /// The log of the node of that name.
+    pub fn log(&self, name: &str) -> Option<&Path> {
+        self.nodes.iter().find(|node| node.name == name).map(|node| node.log.as_path())
+    }
+
     /// One line before anything starts.
     pub fn headline(&self, is_resumed: bool) -> String {
         let spec = &self.spec;
