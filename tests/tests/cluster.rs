@@ -1,5 +1,5 @@
 //! Real node processes on loopback: crashes, restarts, stops, injected faults, and what clients are promised through them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,9 +71,8 @@ async fn writes_and_reads_go_on_while_two_of_five_nodes_are_killed_and_come_back
     let mut cluster = Cluster::start(Shape::of(5)).await;
     cluster.all_reach_each_other().await;
     let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..8)
-        .map(|n| tokio::spawn(write_on(cluster.client(n), format!("k{n}"), Arc::clone(&stop))))
-        .collect();
+    let writers: Vec<_> =
+        (0..8).map(|n| tokio::spawn(write_on(cluster.client(n), format!("k{n}"), Arc::clone(&stop)))).collect();
     for pair in [[0, 1], [2, 4]] {
         pair.iter().for_each(|node| cluster.nodes[*node].kill());
         // Both quorums go on without them: each writer makes progress after the kill.
@@ -123,9 +122,8 @@ async fn a_stopped_cluster_finds_its_data_again() {
 async fn a_node_that_stops_in_order_fails_no_acknowledged_write_and_says_what_it_refuses() {
     let mut cluster = Cluster::start(Shape::of(3)).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..16)
-        .map(|n| tokio::spawn(write_on(cluster.client(n), format!("k{n}"), Arc::clone(&stop))))
-        .collect();
+    let writers: Vec<_> =
+        (0..16).map(|n| tokio::spawn(write_on(cluster.client(n), format!("k{n}"), Arc::clone(&stop)))).collect();
     for node in 0..3 {
         assert!(cluster.nodes[node].stop().success());
         cluster.nodes[node].start();
@@ -249,7 +247,11 @@ async fn an_injected_crash_ends_the_process_and_an_experiment_ends_by_itself() {
 async fn dropped_messages_cost_time_and_nothing_else() {
     let cluster = Cluster::start(Shape::of(3).with("--replica-timeout", "100ms")).await;
     cluster.all_reach_each_other().await;
-    inject(&cluster, "{id: lossy, for: 60s, allowQuorumLoss: true, seed: 7, faults: [{kind: drop, from: '*', to: '*', rate: 20%}]}").await;
+    inject(
+        &cluster,
+        "{id: lossy, for: 60s, allowQuorumLoss: true, seed: 7, faults: [{kind: drop, from: '*', to: '*', rate: 20%}]}",
+    )
+    .await;
     let client = cluster.client(0);
     for n in 0..40 {
         let timeout = Some(Duration::from_secs(20));

@@ -1,0 +1,204 @@
+//! A cluster of real processes on loopback, for tests: started, bootstrapped, killed, restarted, stopped.
+//! Invariants: every wait has a deadline and says what it waited for; no process outlives the value, whatever the test does.
+//! Not here: the command line's own supervision (`driftkv up`).
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use driftkv_proto::client::{Client, admin};
+use driftkv_proto::v1::{BootstrapRequest, DigestRequest, Member, StatusReply, StatusRequest};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+mod process;
+
+pub use process::NodeProcess;
+
+/// How long anything may take that should come about soon.
+pub const SOON: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What the nodes are started with.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Q.
+    pub partitions: u32,
+    /// Flags beside names, ports and directories.
+    pub flags: Vec<String>,
+}
+
+impl Shape {
+    /// N=3, R=W=2, sloppy, faults allowed.
+    pub fn of(nodes: usize) -> Shape {
+        Shape { nodes, partitions: 64, flags: vec!["--allow-faults".to_owned()] }
+    }
+
+    /// The same with one more flag and its value.
+    pub fn with(mut self, flag: &str, value: &str) -> Shape {
+        self.flags.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+}
+
+/// The processes and their directories.
+pub struct Cluster {
+    /// In order of their names, `n0` first.
+    pub nodes: Vec<NodeProcess>,
+    /// Chosen at random.
+    pub cluster_id: Bytes,
+    shape: Shape,
+    _home: TempDir,
+}
+
+impl Cluster {
+    /// Starts all nodes and makes them a cluster. Panics with the nodes' logs if that takes too long.
+    pub async fn start(shape: Shape) -> Cluster {
+        let home = TempDir::new().expect("a temporary directory");
+        let nodes = (0..shape.nodes).map(|i| NodeProcess::new(home.path(), i, &shape)).collect();
+        let cluster_id = Bytes::copy_from_slice(&rand::random::<u128>().to_be_bytes());
+        let mut cluster = Cluster { nodes, cluster_id, shape, _home: home };
+        cluster.nodes.iter_mut().for_each(NodeProcess::start);
+        cluster.bootstrap().await;
+        cluster.all_serve().await;
+        cluster
+    }
+
+    /// The request that makes these nodes a cluster.
+    pub async fn bootstrap_request(&self) -> BootstrapRequest {
+        let mut members = Vec::new();
+        for node in &self.nodes {
+            let status = eventually("a node answers its status", async || node.status().await).await;
+            members.push(Member {
+                incarnation: status.incarnation,
+                name: node.name.clone(),
+                zone: String::new(),
+                capacity: 1,
+                client_address: node.client.to_string(),
+                peer_address: node.peer.to_string(),
+                admin_address: node.admin.to_string(),
+            });
+        }
+        BootstrapRequest {
+            cluster_id: self.cluster_id.clone(),
+            partitions: self.shape.partitions,
+            replication_factor: 3,
+            members,
+        }
+    }
+
+    async fn bootstrap(&self) {
+        let request = self.bootstrap_request().await;
+        for node in &self.nodes {
+            let mut client = admin(&node.admin.to_string()).expect("an address");
+            client.bootstrap(request.clone()).await.expect("the node adopts its layout");
+        }
+    }
+
+    /// Waits until every node that runs serves.
+    pub async fn all_serve(&self) {
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            eventually(&format!("{} serves", node.name), async || {
+                node.status().await.filter(|status| status.state == "serving")
+            })
+            .await;
+        }
+    }
+
+    /// Waits until every node reaches every other that runs.
+    pub async fn all_reach_each_other(&self) {
+        let running = self.nodes.iter().filter(|node| node.is_running()).count();
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            eventually(&format!("{} reaches all others", node.name), async || {
+                let status = node.status().await?;
+                (status.peers.iter().filter(|peer| peer.is_reachable).count() == running - 1).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// A client that begins at node `first` and may go to all others.
+    pub fn client(&self, first: usize) -> Client {
+        let endpoints = (0..self.nodes.len()).map(|i| self.nodes[(first + i) % self.nodes.len()].client.to_string());
+        Client::connect(endpoints.collect()).expect("addresses")
+    }
+
+    /// A client of one node only.
+    pub fn client_of(&self, node: usize) -> Client {
+        Client::connect(vec![self.nodes[node].client.to_string()]).expect("an address")
+    }
+
+    /// Waits until no node holds a hint for another.
+    pub async fn hints_drained(&self) {
+        for node in &self.nodes {
+            eventually(&format!("{} has handed over its hints", node.name), async || {
+                node.status().await.filter(|status| status.hints.is_empty())
+            })
+            .await;
+        }
+    }
+
+    /// Waits until the owners of every partition have the same digest; gives the keys counted, each copy once.
+    pub async fn replicas_identical(&self) -> u64 {
+        let mut keys = 0;
+        for partition in 0..self.shape.partitions {
+            keys += eventually(&format!("the owners of partition {partition} agree"), async || {
+                self.digests_agree(partition).await
+            })
+            .await;
+        }
+        keys
+    }
+
+    async fn digests_agree(&self, partition: u32) -> Option<u64> {
+        let mut seen = Vec::new();
+        for node in &self.nodes {
+            let mut client = admin(&node.admin.to_string()).ok()?;
+            if let Ok(reply) = client.digest(DigestRequest { partition }).await {
+                let reply = reply.into_inner();
+                seen.push((reply.is_built, reply.root, reply.keys));
+            }
+        }
+        let is_agreed = seen.len() == 3 && seen.iter().all(|digest| digest.0 && *digest == seen[0]);
+        is_agreed.then(|| seen.iter().map(|digest| digest.2).sum())
+    }
+}
+
+/// Looks until there is something, with a deadline that fails the test with `what`.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {} s in vain until {what}", SOON.as_secs());
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// A port of 127.0.0.1 that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+/// The node binary that this build made.
+pub fn node_binary() -> PathBuf {
+    let me = std::env::current_exe().expect("this executable");
+    let profile = me.ancestors().find(|path| path.ends_with("deps")).and_then(|deps| deps.parent());
+    let binary = profile.expect("cargo's layout").join("driftkv-node");
+    assert!(binary.is_file(), "{} is missing: run `make test`, or `cargo build --bins` first", binary.display());
+    binary
+}
+
+impl NodeProcess {
+    /// What the node says of itself; `None` while it cannot be asked.
+    pub async fn status(&self) -> Option<StatusReply> {
+        let mut client = admin(&self.admin.to_string()).ok()?;
+        let answer = tokio::time::timeout(Duration::from_secs(2), client.status(StatusRequest {})).await;
+        answer.ok()?.ok().map(tonic::Response::into_inner)
+    }
+}
