@@ -45,7 +45,7 @@ const KINDS: [(&str, &[&[&str]]); 11] = [
 ];
 const REORDER_WINDOW_MS: u64 = 50;
 const PARETO_SHAPE: f64 = 2.0;
-const LAW_MS_MAX: u64 = 60_000;
+const HELD_MS_MAX: u64 = 60_000;
 
 pub(super) fn experiment(text: &str) -> Result<Experiment, ParseError> {
     if text.len() > EXPERIMENT_BYTES_MAX {
@@ -66,8 +66,21 @@ pub(super) fn experiment(text: &str) -> Result<Experiment, ParseError> {
         let message = format!("`faults` has {count} entries; it needs 1 to {FAULTS_MAX}");
         return Err(ParseError::at(raw.faults.referenced, message));
     }
-    let faults = raw.faults.value.iter().map(fault).collect::<Result<_, _>>()?;
+    let faults = raw.faults.value.iter().map(|raw| fault_within(for_ms, raw)).collect::<Result<_, _>>()?;
     Ok(Experiment { id, for_ms, seed: raw.seed, allow_quorum_loss: raw.allow_quorum_loss, faults })
+}
+
+/// A fault that begins after the end would never be injected, and nobody would say so.
+fn fault_within(for_ms: u64, raw: &RawFault) -> Result<Fault, ParseError> {
+    let fault = fault(raw)?;
+    match (&fault, &raw.after) {
+        (Fault::Crash { after_ms, .. } | Fault::Wipe { after_ms, .. }, Some(after)) if *after_ms >= for_ms => {
+            let message =
+                format!("`after`: {} is not before the end, `for`: {}", after.value, units::format_ms(for_ms));
+            Err(ParseError::at(after.referenced, message))
+        }
+        _ => Ok(fault),
+    }
 }
 
 fn fault(raw: &RawFault) -> Result<Fault, ParseError> {
@@ -78,7 +91,7 @@ fn fault(raw: &RawFault) -> Result<Fault, ParseError> {
         "drop" => Ok(Fault::Drop { links: links(raw)?, rule: drop_rule(raw)? }),
         "duplicate" => Ok(Fault::Duplicate { links: links(raw)?, rate: rate(raw)? }),
         "reorder" => {
-            let window_ms = raw.window.as_ref().map_or(Ok(REORDER_WINDOW_MS), |text| positive_ms("window", text))?;
+            let window_ms = raw.window.as_ref().map_or(Ok(REORDER_WINDOW_MS), |text| held_ms("window", text))?;
             Ok(Fault::Reorder { links: links(raw)?, rate: rate(raw)?, window_ms })
         }
         "partition" => Ok(Fault::Partition(cut(raw)?)),
@@ -193,7 +206,7 @@ fn law(raw: &RawFault) -> Result<Law, ParseError> {
         let message = format!("law {name} takes no field `{field}`; it takes {}", taken.join(", "));
         return Err(ParseError::at(location, message));
     }
-    let mean_ms = || law_ms("mean", required(raw, "mean", &raw.mean)?);
+    let mean_ms = || held_ms("mean", required(raw, "mean", &raw.mean)?);
     match name {
         "uniform" => uniform(raw),
         "exponential" => Ok(Law::Exponential { mean_ms: mean_ms()? }),
@@ -204,7 +217,7 @@ fn law(raw: &RawFault) -> Result<Law, ParseError> {
 
 fn uniform(raw: &RawFault) -> Result<Law, ParseError> {
     let max = required(raw, "max", &raw.max)?;
-    let max_ms = law_ms("max", max)?;
+    let max_ms = held_ms("max", max)?;
     let min_ms = read("min", required(raw, "min", &raw.min)?, units::duration_ms)?;
     if min_ms > max_ms {
         return Err(ParseError::at(max.referenced, "`max` is below `min`"));
@@ -221,9 +234,9 @@ fn shape(raw: &RawFault) -> Result<f64, ParseError> {
     })
 }
 
-fn law_ms(field: &str, text: &Text) -> Result<u64, ParseError> {
+fn held_ms(field: &str, text: &Text) -> Result<u64, ParseError> {
     let ms = positive_ms(field, text)?;
-    if ms > LAW_MS_MAX {
+    if ms > HELD_MS_MAX {
         return Err(ParseError::at(text.referenced, format!("`{field}`: {} is over the cap of 60s", text.value)));
     }
     Ok(ms)

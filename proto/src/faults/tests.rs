@@ -139,6 +139,7 @@ fn a_wrong_fault_is_refused_with_its_line_and_what_is_allowed() {
         ("{kind: delay, between: [a, a], mean: 1s}", "`between` needs two different nodes"),
         ("{kind: delay, from: a, mean: 1s}", "kind delay needs either `from` and `to`, or `between`"),
         ("{kind: delay, from: a, to: a, mean: 1s}", "a node has no link to itself"),
+        ("{kind: delay, from: y, to: a, mean: 1s}", "quoted if it reads as a number or as yes or no"),
         ("{kind: delay, from: [], to: a, mean: 1s}", "`from` names no node"),
         ("{kind: delay, from: 'a b', to: a, mean: 1s}", "`from`: `a b` is not a name"),
         ("{kind: drop, between: [a, b], rate: 120%}", "`rate`: `120%` is not a rate"),
@@ -149,6 +150,9 @@ fn a_wrong_fault_is_refused_with_its_line_and_what_is_allowed() {
         ("{kind: partition, between: [a, b]}", "kind partition takes no field `between`; it takes groups, from, to"),
         ("{kind: pause, node: a, down: 5s, every: 5s}", "`every` counts from start to start and must exceed `down`"),
         ("{kind: pause, node: a}", "kind pause needs the field `down`"),
+        ("{kind: reorder, between: [a, b], rate: 5%, window: 2m}", "`window`: 2m is over the cap of 60s"),
+        ("{kind: crash, node: a, after: 10s}", "`after`: 10s is not before the end, `for`: 10s"),
+        ("{kind: wipe, node: a, after: 1h}", "`after`: 1h is not before the end, `for`: 10s"),
         ("{node: a}", "missing field `kind`"),
     ];
     for (text, message) in cases {
@@ -170,7 +174,11 @@ fn a_wrong_head_is_refused_with_its_line() {
         ("for: 1s\nallowQuorumloss: true\nfaults: []", 2, "unknown field `allowQuorumloss`"),
         ("for: 1s\nseed: -1\nfaults: []", 2, "invalid u64"),
         ("for: 1s\n\nfaults: []", 3, "`faults` has 0 entries"),
-        ("for: 1s\nfor: 2s\nfaults: []", 2, "duplicate mapping key: for"),
+        ("for: 1s\nfor: 2s\nfaults: []", 2, "duplicate mapping key `for` is not allowed here"),
+        ("for: 1s\nfaults: {}", 2, "expected a list: [one, another]"),
+        ("for: 1s\nfaults: [a]", 2, "expected fields: {name: value, another: value}"),
+        ("for: 1s\nid: [a]\nfaults: []", 2, "expected a single value"),
+        ("for: 1s\nfaults: [{kind: crash, node: a}]\n---\nfor: 1s", 4, "only single YAML document expected"),
         ("for: 1s\nfaults: [", 2, ""),
         ("", 1, ""),
     ];

@@ -5,7 +5,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor},
 };
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::ParseError;
 
@@ -51,10 +51,21 @@ impl RawExperiment {
     pub(super) fn read(text: &str) -> Result<Self, ParseError> {
         serde_saphyr::from_str(text).map_err(|error| {
             let error = error.without_snippet();
-            let location = error.location().unwrap_or(Location::UNKNOWN);
-            let place = format!(" at line {}, column {}", location.line(), location.column());
-            ParseError::at(location, error.to_string().replace(&place, ""))
+            ParseError::at(error.location().unwrap_or(Location::UNKNOWN), plain_words(error))
         })
+    }
+}
+
+/// What is wrong, for people who do not know what the parser calls it.
+fn plain_words(error: &serde_saphyr::Error) -> String {
+    let serde_saphyr::Error::Unexpected { expected, .. } = error else {
+        return UserMessageFormatter.format_message(error).into_owned();
+    };
+    match *expected {
+        "sequence start" => "expected a list: [one, another]".to_owned(),
+        "mapping start" => "expected fields: {name: value, another: value}".to_owned(),
+        "string scalar" => "expected a single value".to_owned(),
+        other => format!("expected {other}"),
     }
 }
 
@@ -97,7 +108,7 @@ impl<'de> Deserialize<'de> for Names {
             type Value = Names;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a node name or a list of node names")
+                formatter.write_str("a node name or a list of them, quoted if it reads as a number or as yes or no")
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Names, E> {
