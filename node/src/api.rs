@@ -1,4 +1,13 @@
 //! The gRPC services of a node: `Kv` for clients, `Peer` for other nodes, `Admin` for operators, and health and reflection.
-//! Not here: what requests mean (`convert`, core), which port serves what (`server`).
+//! Requests become core's (`convert`), go to the engine (`driver`), and come back as replies or errors that say everything.
+//! Not here: what requests mean (core), which port serves what (`server`).
 
+pub mod admin;
+mod deadline;
+pub mod health;
+pub mod kv;
+#[cfg(test)]
+mod loopback;
 pub mod peer;
+pub mod port;
+mod status;

@@ -1,15 +1,20 @@
 //! What core answered, as a client reads it.
-//! Invariant: `maybe_applied` and the counts are core's own; the sentence of an error repeats none of them, since
-//! `driftkv_proto::error` says them before it.
+//! Invariants: `maybe_applied` and the counts are core's own; the sentence of an error repeats none of them, since
+//! `driftkv_proto::error` says them before it; an answer that no frame takes is an error, not a broken stream.
 
 use driftkv_core::effect::{Achieved, Failure, Reply};
 use driftkv_core::id::RequestId;
+use driftkv_proto::FRAME_BYTES_MAX;
 use driftkv_proto::v1::{self, ErrorCode};
+use prost::Message;
 use v1::session_reply::Reply as Wire;
 
 use super::request_id_bytes;
 
-/// A successful answer. `request`: of the put it answers.
+/// What a frame of a session takes beside the answer: its id and the answer's length.
+const SESSION_BYTES: usize = 32;
+
+/// A successful answer, or the error that it is too large to send. `request`: of the put it answers.
 pub fn reply(reply: Reply, request: Option<RequestId>) -> Wire {
     match reply {
         Reply::Get { siblings, context, achieved } => {
@@ -18,7 +23,7 @@ pub fn reply(reply: Reply, request: Option<RequestId>) -> Wire {
                 request_id: request_id_bytes(p.request),
             };
             let siblings = siblings.into_iter().map(sibling).collect();
-            Wire::Get(v1::GetReply { siblings, context, achieved: Some(achieved_to_wire(achieved)) })
+            sendable(v1::GetReply { siblings, context, achieved: Some(achieved_to_wire(achieved)) })
         }
         Reply::Put { context, siblings, achieved, was_applied } => Wire::Put(v1::PutReply {
             context,
@@ -42,6 +47,19 @@ pub fn error(failure: &Failure) -> v1::Error {
         Failure::ShuttingDown { maybe_applied } => v1::Error { maybe_applied, ..base },
         _ => base,
     }
+}
+
+fn sendable(reply: v1::GetReply) -> Wire {
+    let bytes = reply.encoded_len();
+    if bytes <= FRAME_BYTES_MAX - SESSION_BYTES {
+        return Wire::Get(reply);
+    }
+    let message = format!(
+        "the {} siblings of the key have {bytes} bytes together, an answer at most {}; an overwrite_all replaces them",
+        reply.siblings.len(),
+        FRAME_BYTES_MAX - SESSION_BYTES
+    );
+    Wire::Error(v1::Error { code: ErrorCode::TooLarge.into(), message, ..v1::Error::default() })
 }
 
 fn achieved_to_wire(achieved: Achieved) -> v1::Achieved {

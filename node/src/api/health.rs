@@ -1,0 +1,136 @@
+//! `grpc.health.v1` and server reflection, on the client and on the admin port.
+//! The overall status "" and `driftkv.v1.Kv` are SERVING while core takes requests: with a layout, past the rollback fence, not
+//! stopping. `driftkv.v1.Admin` is SERVING as long as the process answers, for it does so in every state.
+//! Not here: what makes core serve (core's `Status`).
+
+use driftkv_proto::FILE_DESCRIPTOR_SET;
+use driftkv_proto::v1::{admin_server, kv_server};
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{HealthServer, SERVICE_NAME as HEALTH};
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_reflection::server::Builder;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+
+const OVERALL: &str = "";
+
+/// The node's health as load balancers and probes ask for it.
+#[derive(Debug)]
+pub struct Health {
+    reporter: HealthReporter,
+    serving: watch::Receiver<bool>,
+}
+
+impl Health {
+    /// Follows `serving` once [`Health::watch`] runs; until then nothing but `Admin` is SERVING.
+    pub async fn new(serving: watch::Receiver<bool>) -> Health {
+        let reporter = HealthReporter::new();
+        reporter.set_service_status(admin_server::SERVICE_NAME, ServingStatus::Serving).await;
+        let health = Health { reporter, serving };
+        health.tell(false).await;
+        health
+    }
+
+    /// The service; any number of ports may have one.
+    pub fn service(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    }
+
+    /// Passes on every change until the engine ends, and then that it has.
+    pub async fn watch(mut self) {
+        loop {
+            let is_serving = *self.serving.borrow_and_update();
+            self.tell(is_serving).await;
+            if self.serving.changed().await.is_err() {
+                return self.tell(false).await;
+            }
+        }
+    }
+
+    async fn tell(&self, is_serving: bool) {
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.reporter.set_service_status(OVERALL, status).await;
+        self.reporter.set_service_status(kv_server::SERVICE_NAME, status).await;
+    }
+}
+
+/// Describes the whole contract and lists `service` and health as what this port serves.
+///
+/// Errors: the descriptors built into this program are damaged.
+pub fn reflection(
+    service: &str,
+) -> Result<ServerReflectionServer<impl ServerReflection + use<>>, tonic_reflection::server::Error> {
+    Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(service)
+        .with_service_name(HEALTH)
+        .build_v1()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use driftkv_proto::v1::{admin_server, kv_server};
+    use tokio::sync::watch;
+    use tonic::Code;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    use super::{Health, OVERALL, reflection};
+    use crate::api::loopback::{connect, serve, soon};
+
+    #[tokio::test]
+    async fn health_follows_the_engine_and_admin_is_served_in_every_state() {
+        let (state, serving) = watch::channel(false);
+        let health = Health::new(serving).await;
+        let address = serve(health.service()).await;
+        let watching = tokio::spawn(health.watch());
+        let mut client = HealthClient::new(connect(&address).await);
+        let ask = |service: &str| HealthCheckRequest { service: service.to_owned() };
+        let admin = soon(client.check(ask(admin_server::SERVICE_NAME))).await.unwrap().into_inner();
+        assert_eq!(admin.status(), ServingStatus::Serving);
+        let stranger = soon(client.check(ask("no.such.Service"))).await.unwrap_err();
+        assert_eq!(stranger.code(), Code::NotFound);
+        let mut seen = Vec::new();
+        for service in [OVERALL, kv_server::SERVICE_NAME] {
+            seen.push(soon(client.watch(ask(service))).await.unwrap().into_inner());
+        }
+        let expect = async |seen: &mut Vec<tonic::Streaming<_>>, expected| {
+            for stream in seen {
+                let told: tonic_health::pb::HealthCheckResponse = soon(stream.message()).await.unwrap().unwrap();
+                assert_eq!(told.status(), expected);
+            }
+        };
+        expect(&mut seen, ServingStatus::NotServing).await;
+        state.send_replace(true);
+        expect(&mut seen, ServingStatus::Serving).await;
+        drop(state);
+        expect(&mut seen, ServingStatus::NotServing).await;
+        soon(watching).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn reflection_lists_what_the_port_serves_and_describes_it() {
+        let address = serve(reflection(kv_server::SERVICE_NAME).unwrap()).await;
+        let mut client = ServerReflectionClient::new(connect(&address).await);
+        let mut ask = async |message_request| {
+            let request = ServerReflectionRequest { host: String::new(), message_request: Some(message_request) };
+            let replies = soon(client.server_reflection_info(tokio_stream::iter([request]))).await.unwrap();
+            soon(replies.into_inner().message()).await.unwrap().unwrap().message_response.unwrap()
+        };
+        let MessageResponse::ListServicesResponse(list) = ask(MessageRequest::ListServices(String::new())).await else {
+            panic!("another answer than was asked for");
+        };
+        let mut names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+        names.sort();
+        assert_eq!(names, ["driftkv.v1.Kv", "grpc.health.v1.Health"]);
+        let symbol = MessageRequest::FileContainingSymbol("driftkv.v1.Kv.Session".to_owned());
+        assert!(matches!(ask(symbol).await, MessageResponse::FileDescriptorResponse(_)));
+    }
+}
