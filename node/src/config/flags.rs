@@ -21,22 +21,23 @@ const LOGS: &str = "Logs (to stderr)";
 
 /// Where settings come from and what the program ends with.
 const AFTER: &str = "\
-A setting may stand in three places: as a flag, as a variable of the environment, or in the --config file as a key
-spelled like the flag without its dashes. The flag wins over the variable, the variable over the file.
+A setting may stand in three places: as a flag, as a variable of the environment, or in the --config file, there as a \
+key spelled like the flag without its dashes. The flag wins over the variable, the variable over the file.
 
-Exit codes: 0 stopped in order, 1 failed, 2 the configuration is wrong, 3 the disk was rolled back and must not serve.
 SIGTERM and SIGINT stop in order: requests in flight are finished, new ones refused.
+Exit codes: 0 stopped in order, 1 failed, 2 wrong configuration, 3 the disk was rolled back and must not serve.
 
-Example: one node of three on this machine, the rest being named and numbered alike
-  driftkv-node --name demo-0 --zone a --data ./demo-0 --listen-client 127.0.0.1:7400 \\
-    --listen-peer 127.0.0.1:7401 --listen-admin 127.0.0.1:7402 --replicas 3 --log-level info
-The same with a file, node.yaml:
+Example: one node of three on this machine, the others named and numbered alike
+  driftkv-node --name demo-0 --zone a --data ./demo-0 --replicas 3 --log-level info \\
+    --listen-client 127.0.0.1:7400 --listen-peer 127.0.0.1:7401 --listen-admin 127.0.0.1:7402
+With a file, node.yaml, and the environment:
   name: demo-0
   data: ./demo-0
   read-quorum: 1
   request-timeout: 2s
-and: DRIFTKV_ZONE=a driftkv-node --config node.yaml
-Nodes start empty and wait; a bootstrap on the admin port makes them one cluster. `driftkv up -f MANIFEST` does it all.";
+and
+  DRIFTKV_ZONE=a driftkv-node --config node.yaml
+Nodes start empty and wait; a bootstrap on the admin port makes them one cluster. `driftkv up` does all of it.";
 
 fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
@@ -165,8 +166,8 @@ pub struct Flags {
           default_value_t = false)]
     pub allow_faults: bool,
 
-    /// Lines for people, or JSON objects
-    #[arg(long, env = "DRIFTKV_LOG_FORMAT", help_heading = LOGS, value_enum,
+    /// Lines for people (text), or JSON objects (json)
+    #[arg(long, env = "DRIFTKV_LOG_FORMAT", help_heading = LOGS, value_enum, hide_possible_values = true,
           value_name = "FORMAT", default_value_t = LogFormat::default())]
     pub log_format: LogFormat,
     /// Which lines: error, warn, info, debug, trace, or a filter such as driftkv_node=debug,info

@@ -270,7 +270,7 @@ fn the_example_in_the_help_can_be_run() {
     let words: Vec<&str> = example.split_whitespace().collect();
     assert_eq!(words.first(), Some(&"driftkv-node"));
     load(words.get(1..).unwrap()).unwrap();
-    let file = help.lines().skip_while(|line| !line.starts_with("The same with a file")).skip(1);
+    let file = help.lines().skip_while(|line| !line.starts_with("With a file")).skip(1);
     let file: Vec<&str> = file.take_while(|line| line.starts_with("  ")).collect();
     load_with_file(&file.join("\n"), &[]).unwrap();
 }

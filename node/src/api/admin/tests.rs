@@ -1,5 +1,5 @@
 //! The service over a real socket, with an engine that the test plays and faults that are real.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use driftkv_core::effect::{AdminReply, AdminRequest, Status as CoreStatus};
 use driftkv_core::id::{CommitNo, Incarnation, PartitionId};

@@ -1,5 +1,5 @@
 //! Unary calls over a real socket, with an engine that the test plays.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod sessions;
 
