@@ -12,6 +12,8 @@ use driftkv_proto::v1::{BootstrapRequest, DigestRequest, Member, StatusReply, St
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::binaries;
+
 mod process;
 
 pub use process::NodeProcess;
@@ -187,11 +189,7 @@ pub fn free_address() -> SocketAddr {
 
 /// The node binary that this build made.
 pub fn node_binary() -> PathBuf {
-    let me = std::env::current_exe().expect("this executable");
-    let profile = me.ancestors().find(|path| path.ends_with("deps")).and_then(|deps| deps.parent());
-    let binary = profile.expect("cargo's layout").join("driftkv-node");
-    assert!(binary.is_file(), "{} is missing: run `make test`, or `cargo build --bins` first", binary.display());
-    binary
+    binaries::directory().join("driftkv-node")
 }
 
 impl NodeProcess {

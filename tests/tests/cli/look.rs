@@ -1,0 +1,128 @@
+//! `status`, `ring` and `chaos`: what they show is what the nodes hold.
+
+use std::collections::BTreeMap;
+
+use driftkv_core::id::{Incarnation, Key};
+use driftkv_core::layout::Layout;
+use driftkv_core::ring::Ring;
+use driftkv_proto::{client, v1};
+
+use crate::harness::{Outcome, Up, manifest, wait_for};
+
+#[test]
+fn status_has_a_line_for_each_node_and_says_who_is_away() {
+    let up = Up::start(&manifest(3, "  zones: [a, b, c]\n"));
+    wait_for("all peers reachable", || {
+        let status = up.driftkv(&["status", "-o", "json"]).ended(0).json();
+        let is_whole = |node: &serde_json::Value| {
+            node["state"] == "serving"
+                && node["peers"].as_array().unwrap().iter().all(|peer| peer["isReachable"] == true)
+        };
+        let nodes = status["nodes"].as_array().unwrap();
+        if nodes.len() == 3 && nodes.iter().all(is_whole) { Ok(()) } else { Err(status.to_string()) }
+    });
+    let text = up.driftkv(&["status"]).ended(0);
+    let lines: Vec<&str> = text.text().lines().collect();
+    assert!(lines[0].starts_with("cluster ") && lines[0].ends_with(", layout 1"), "{lines:?}");
+    let headings: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(headings, ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "TREES", "PEERS", "HINTS", "FAULTS"]);
+    let first: Vec<&str> = lines[2].split_whitespace().collect();
+    assert_eq!(first[..4], ["t-0", "a", "serving", "1"]);
+    assert!(!text.text().contains('\x1b'), "no colour into a pipe");
+
+    // By addresses alone: the names come from the nodes, the nodes not named from the layout.
+    let endpoint = format!("127.0.0.1:{}", up.base_port);
+    let by_address = up.driftkv(&["status", "--endpoint", &endpoint, "-o", "json"]).ended(0).json();
+    let names: Vec<&str> =
+        by_address["nodes"].as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["t-0", "t-1", "t-2"]);
+}
+
+#[test]
+fn the_ring_shows_the_preference_lists_that_the_nodes_use() {
+    let up = Up::start(&manifest(4, "  replicationFactor: 2\n  readQuorum: 1\n  writeQuorum: 2\n"));
+    let layout = core_layout(&format!("127.0.0.1:{}", up.base_port + 2));
+    let names: BTreeMap<Incarnation, &str> =
+        layout.members.iter().map(|member| (member.incarnation, member.name.as_str())).collect();
+    let ring = Ring::new(&layout);
+    for (bucket, key) in [("default", "k"), ("default", "cart"), ("b", "ü"), ("b", ""), ("", "x"), ("carts", "user:1")]
+    {
+        let key_of_core = Key::new(bucket.to_owned(), key.to_owned());
+        let partition = ring.partition_of(&key_of_core);
+        let json = up.driftkv(&["ring", key, "-b", bucket, "-o", "json"]).ended(0).json();
+        let told = |role: &str| {
+            let members = json["key"][role].as_array().unwrap().iter();
+            members.map(|member| member["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let named = |nodes: &[Incarnation]| nodes.iter().map(|node| names[node].to_owned()).collect::<Vec<_>>();
+        assert_eq!(json["key"]["position"], format!("{:032x}", key_of_core.position()), "{bucket}/{key}");
+        assert_eq!(json["key"]["partition"], partition.0, "{bucket}/{key}");
+        assert_eq!(told("primaries"), named(ring.primaries(partition)), "{bucket}/{key}");
+        assert_eq!(told("fallbacks"), named(ring.fallbacks(partition)), "{bucket}/{key}");
+    }
+    let picture = up.driftkv(&["ring"]).ended(0);
+    assert!(picture.text().contains("16 partitions x 2 copies = 32 tokens on 4 nodes"), "{}", picture.text());
+    let with_key = up.driftkv(&["ring", "cart"]).ended(0);
+    assert!(with_key.text().contains("key \"cart\" of bucket \"default\""), "{}", with_key.text());
+}
+
+/// The layout of a node as core makes it of the same members.
+fn core_layout(admin: &str) -> Layout {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wire = runtime.block_on(async {
+        let reply = client::admin(admin).unwrap().get_layout(v1::GetLayoutRequest {}).await;
+        reply.unwrap().into_inner()
+    });
+    let request = v1::BootstrapRequest {
+        cluster_id: wire.cluster_id,
+        partitions: wire.partitions,
+        replication_factor: wire.replication_factor,
+        members: wire.members,
+    };
+    driftkv_node::convert::admin::bootstrap(request).unwrap()
+}
+
+#[test]
+fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
+    let up = Up::start(&manifest(3, ""));
+    let apply = |text: &str| up.driftkv_reading(&["chaos", "apply", "-f", "-"], text.as_bytes());
+    let cut = "id: cut\nfor: 1m\nallowQuorumLoss: true\nfaults:\n- {kind: partition, groups: [[t-0], [t-1, t-2]]}\n";
+    let applied = apply(cut).ended(0);
+    assert_eq!(applied.text().matches("applied").count(), 3, "{}", applied.text());
+    let active = |outcome: Outcome| {
+        let json = outcome.json();
+        let experiments =
+            json["nodes"].as_array().unwrap().iter().flat_map(|n| n["experiments"].as_array().unwrap().clone());
+        experiments.filter(|experiment| experiment["state"] == "active").count()
+    };
+    assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 3);
+    wait_for("the cut seen by status", || {
+        let status = up.driftkv(&["status"]).ended(0);
+        let is_seen = status.text().contains("t-0 does not reach t-1");
+        if is_seen { Ok(()) } else { Err(status.text().to_owned()) }
+    });
+    let text = up.driftkv(&["chaos", "status"]).ended(0);
+    assert!(text.text().contains("{kind: partition, groups: [[t-0], [t-1, t-2]]}"), "{}", text.text());
+    up.driftkv(&["chaos", "clear", "cut"]).ended(0);
+    assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 0);
+
+    apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(1).told(&["-:3:", "explode"]);
+    apply(&cut.replace("t-0", "t-9")).ended(1).told(&["no such node: t-9"]);
+    apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
+        .ended(1)
+        .told(&["allowQuorumLoss"]);
+}
+
+#[test]
+fn a_cluster_that_allows_no_faults_gets_none() {
+    let up = Up::start(
+        &manifest(1, "  replicationFactor: 1\n  readQuorum: 1\n  writeQuorum: 1\n")
+            .replace("allowFaults: true", "allowFaults: false"),
+    );
+    let text = "for: 5s\nallowQuorumLoss: true\nfaults:\n- {kind: pause, node: t-0, down: 1s}\n";
+    let refused = up.driftkv_reading(&["chaos", "apply", "-f", "-"], text.as_bytes());
+    assert_ne!(refused.code, 0);
+    refused.told(&["allowFaults: true"]);
+    let status = up.driftkv(&["status"]).ended(0);
+    assert!(status.text().lines().any(|line| line.starts_with("t-0") && line.ends_with("off")), "{}", status.text());
+}

@@ -1,0 +1,9 @@
+//! The command `driftkv` as people use it: the real binaries, real processes on loopback, real disks.
+//! Every test has its own ports and directory, waits for conditions with a deadline, and stops what it started.
+//! Reading order: `harness`, then a file for each part of the command.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod data;
+mod harness;
+mod look;
+mod up;
