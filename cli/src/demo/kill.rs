@@ -72,7 +72,7 @@ pub async fn bring_back(stage: &mut Stage, orders: &[(String, Place)]) -> Result
     let nothing_waits = async || {
         let hints = talk::hints_for(&others, &node.name).await?;
         if hints != last {
-            stage.see(&format!("{:>3} wait for {}", count(hints, "hint"), node.name))?;
+            stage.see(&format!("{} wait for {}", count(hints, "hint"), node.name))?;
             last = hints;
         }
         Ok((hints == 0).then_some(()))

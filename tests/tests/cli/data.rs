@@ -145,7 +145,7 @@ fn without_a_cluster_each_way_to_name_one_is_told() {
     let refused = driftkv(&["put", "k", "v", "--endpoint", &nobody, "--timeout", "500ms"]).ended(4);
     let refused = refused.told(&[&nobody, "Is the cluster up?"]);
     assert!(!refused.stderr.contains("--request-id"), "nothing was sent: {}", refused.stderr);
-    driftkv(&["gte", "k"]).ended(1).told(&["unrecognized subcommand", "get"]);
+    driftkv(&["statu"]).ended(1).told(&["unrecognized subcommand", "'status'"]);
     driftkv(&["get", "k", "--tiemout", "1s"]).ended(1).told(&["--tiemout", "--timeout"]);
     driftkv(&["get", "k", "--timeout", "5"]).ended(1).told(&["500ms or 5s"]);
     driftkv(&["--help"]).ended(0);
