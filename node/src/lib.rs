@@ -5,5 +5,6 @@ pub mod convert;
 pub mod driver;
 pub mod faults;
 pub mod peers;
+pub mod server;
 pub mod store;
 pub mod telemetry;
