@@ -12,18 +12,19 @@ mod talk;
 use std::time::Duration;
 
 use bytes::Bytes;
-use driftkv_proto::v1::Layout;
+use driftkv_proto::v1::{Layout, StatusReply};
 
 use crate::error::Failure;
 use crate::ring::{self, Place};
 use crate::style::{self, Paint};
+use crate::up::settle;
 use crate::up::signals::Signals;
 use crate::{admin, show};
 use stage::Stage;
 
 const BUCKET: &str = driftkv_proto::BUCKET_DEFAULT;
 /// For nodes to notice that others came or went.
-const NOTICE_MAX: Duration = Duration::from_secs(15);
+const NOTICE_MAX: Duration = Duration::from_secs(25);
 /// For replicas to become equal.
 const CONVERGE_MAX: Duration = Duration::from_secs(20);
 
@@ -58,7 +59,11 @@ async fn begin(stage: &mut Stage) -> Result<(), Failure> {
     stage.command("driftkv up -f examples/local.yaml")?;
     stage.start().await?;
     let table = stage.plan.table(Paint::stdout(), &stage.pids());
-    stage.see(&table)
+    stage.see(&table)?;
+    let others = stage.plan.nodes.len() - 1;
+    let knows_all = |status: &StatusReply| status.peers.iter().filter(|peer| peer.rumour == "alive").count() == others;
+    settle::wait_for(&stage.plan.nodes, NOTICE_MAX, "hears of all others", knows_all).await?;
+    stage.see("by gossip each has heard of every other")
 }
 
 async fn put_and_get(stage: &mut Stage, key: &str) -> Result<Bytes, Failure> {

@@ -114,8 +114,9 @@ pub fn picture(paint: Paint, layout: &Layout, place: Option<&Place>) -> String {
     let total = layout.owners.len().max(1) as u64;
     let most = members.iter().map(|(index, _)| tokens(layout, *index).0).max().unwrap_or(0).max(1);
     let (q, n) = (layout.partitions, layout.replication_factor);
-    let mut out = format!("cluster {}, layout {}: {q} partitions", hex(&layout.cluster_id), layout.version);
-    out += &format!(" x {n} copies = {total} tokens on {}\n\n", style::count(members.len() as u64, "node"));
+    let mut out = format!("cluster {}, layout {}\n", hex(&layout.cluster_id), layout.version);
+    let nodes = style::count(members.len() as u64, "node");
+    out += &format!("{q} partitions x {n} copies = {total} tokens on {nodes}\n\n");
     let rows = members.iter().map(|(index, member)| {
         let (all, first) = tokens(layout, *index);
         let bar = "█".repeat((all * BAR_COLUMNS).div_ceil(most) as usize);
@@ -243,7 +244,7 @@ mod tests {
     fn the_picture_shows_each_nodes_tokens_and_stretch() {
         let layout = layout();
         let text = picture(Paint::off(), &layout, None);
-        assert!(text.starts_with("cluster , layout 1: 8 partitions x 2 copies = 16 tokens on 4 nodes\n"), "{text}");
+        assert!(text.starts_with("cluster , layout 1\n8 partitions x 2 copies = 16 tokens on 4 nodes\n"), "{text}");
         assert!(text.contains("a     n0    4       25.0%  2      ██████████████████████████████\n"), "{text}");
         let strips: Vec<&str> = text.lines().rev().take(4).collect();
         assert_eq!(strips, ["n3  ··██··██", "n1  ██··██··", "n2  ·██··██·", "n0  █··██··█"]);

@@ -1,6 +1,8 @@
 //! `driftkv status`: one line a node, then what deserves a look: hints that wait, peers that are away, faults.
 //! Invariant: a node that does not answer has its line too; the command fails only if none answers.
 
+use std::collections::BTreeMap;
+
 use driftkv_proto::v1::StatusReply;
 use serde_json::{Value, json};
 
@@ -36,18 +38,39 @@ pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
             out += &format!("{}\n", paint.red(&format!("{}: {}", node.name, one_line(&failure.message))));
         }
     }
-    for status in known {
-        for hint in status.hints.iter().filter(|hint| hint.hints > 0) {
-            let (hints, size) = (count(hint.hints, "hint"), bytes(hint.bytes));
-            let line = format!("{} keeps {hints} ({size}) for {}", status.name, hint.name);
-            out += &format!("{}\n", paint.yellow(&one_line(&line)));
-        }
-        for peer in status.peers.iter().filter(|peer| !peer.is_reachable) {
-            let line = format!("{} does not reach {} (rumour: {})", status.name, peer.name, peer.rumour);
-            out += &format!("{}\n", paint.yellow(&one_line(&line)));
-        }
+    for line in away(&known).into_iter().chain(hints(&known)) {
+        out += &format!("{}\n", paint.yellow(&one_line(&line)));
     }
     out
+}
+
+/// One line for each node that others do not reach.
+fn away(known: &[&StatusReply]) -> Vec<String> {
+    let mut seekers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for status in known {
+        for peer in status.peers.iter().filter(|peer| !peer.is_reachable) {
+            seekers.entry(&peer.name).or_default().push(&status.name);
+        }
+    }
+    seekers.into_iter().map(|(name, seekers)| format!("{name} is not reached by {}", seekers.join(", "))).collect()
+}
+
+/// One line for each node that hints wait for.
+fn hints(known: &[&StatusReply]) -> Vec<String> {
+    let mut waiting: BTreeMap<&str, (u64, u64, Vec<String>)> = BTreeMap::new();
+    for status in known {
+        for hint in status.hints.iter().filter(|hint| hint.hints > 0) {
+            let (hints, size, keepers) = waiting.entry(&hint.name).or_default();
+            *hints += hint.hints;
+            *size += hint.bytes;
+            keepers.push(format!("{} at {}", hint.hints, status.name));
+        }
+    }
+    let line = |(name, (hints, size, keepers)): (&str, (u64, u64, Vec<String>))| {
+        let verb = if hints == 1 { "waits" } else { "wait" };
+        format!("{} ({}) {verb} for {name}: {}", count(hints, "hint"), bytes(size), keepers.join(", "))
+    };
+    waiting.into_iter().map(line).collect()
 }
 
 /// One line a node.
@@ -147,8 +170,8 @@ mod tests {
         for line in [
             "demo-1  no answer",
             "demo-1: refused",
-            "demo-0 keeps 3 hints (2.0 KiB) for demo-1",
-            "demo-0 does not reach demo-1 (rumour: down)",
+            "demo-1 is not reached by demo-0",
+            "3 hints (2.0 KiB) wait for demo-1: 3 at demo-0",
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
         }

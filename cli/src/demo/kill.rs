@@ -1,6 +1,8 @@
 //! The demo's third part: a node dies without warning, the cluster takes its writes, and hands them over when it is back.
 //! Follows Dynamo (SOSP 2007) 4.6, hinted handoff.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use driftkv_proto::v1::{Layout, StatusReply};
 
@@ -49,7 +51,7 @@ pub async fn kill_and_write(stage: &mut Stage, layout: &Layout) -> Result<Vec<(S
     talk::until(NOTICE_MAX, "hints are missing", all).await?;
     stage.command("driftkv status")?;
     let answers = admin::statuses(&stage.plan.admin_endpoints()).await;
-    stage.see(&status::table(Paint::stdout(), &answers))?;
+    stage.see(&status::text(Paint::stdout(), &answers))?;
     Ok(orders)
 }
 
@@ -86,7 +88,7 @@ pub async fn bring_back(stage: &mut Stage, orders: &[(String, Place)]) -> Result
         talk::until(CONVERGE_MAX, "the owners' digests are not equal", async || talk::agree(&owners, partition).await)
             .await?;
     }
-    let partitions: std::collections::BTreeSet<u32> = orders.iter().map(|(_, place)| place.partition).collect();
+    let partitions: BTreeSet<u32> = orders.iter().map(|(_, place)| place.partition).collect();
     stage.see(&format!(
         "all {} are on {}: its digests of {} equal the other owners'",
         orders.len(),
@@ -101,5 +103,8 @@ pub async fn bring_back(stage: &mut Stage, orders: &[(String, Place)]) -> Result
             stage.see(&talk::values(&get).join("\n"))?;
         }
     }
-    Ok(())
+    let is_whole = |status: &StatusReply| status.peers.iter().all(|peer| peer.is_reachable);
+    settle::wait_for(&nodes, NOTICE_MAX, "reaches all others", is_whole).await?;
+    stage.command("driftkv status")?;
+    stage.see(&status::text(Paint::stdout(), &admin::statuses(&stage.plan.admin_endpoints()).await))
 }

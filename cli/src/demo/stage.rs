@@ -119,7 +119,7 @@ impl Stage {
             let path = self.directory.keep();
             let hint =
                 format!("{}\nThe nodes are stopped; their data and logs are in {}", failure.hint, path.display());
-            return Err(failure.hint(hint.trim_start()));
+            return Err(failure.hint(hint.trim_start_matches('\n')));
         }
         let seconds = self.started.elapsed().as_secs_f64();
         let paint = Paint::stdout();

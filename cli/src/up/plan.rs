@@ -176,13 +176,15 @@ impl Plan {
     /// What to try now.
     pub fn next_steps(&self) -> String {
         let is_default = fs::canonicalize(DATA_DEFAULT).is_ok_and(|path| path == self.data);
+        let here = std::env::current_dir().unwrap_or_default();
+        let path = self.data.strip_prefix(here).unwrap_or(&self.data);
         let data = match is_default {
             true => String::new(),
-            false => format!(" --data {}", shell(&self.data.display().to_string())),
+            false => format!(" --data {}", shell(&path.display().to_string())),
         };
-        format!(
-            "try: driftkv put greeting hello{data}; driftkv get greeting{data}; driftkv status{data}\nCtrl-C stops all\n"
-        )
+        let commands = ["put greeting hello", "get greeting", "ring greeting", "status"];
+        let lines: String = commands.iter().map(|command| format!("  driftkv {command}{data}\n")).collect();
+        format!("try in another terminal:\n{lines}Ctrl-C stops all nodes\n")
     }
 }
 

@@ -147,7 +147,7 @@ impl Up {
             }
         });
         let up = Self { directory, base_port, child, lines };
-        up.wait_for_line("Ctrl-C stops all");
+        up.wait_for_line("Ctrl-C stops all nodes");
         up
     }
 

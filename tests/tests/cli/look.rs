@@ -98,7 +98,7 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 3);
     wait_for("the cut seen by status", || {
         let status = up.driftkv(&["status"]).ended(0);
-        let is_seen = status.text().contains("t-0 does not reach t-1");
+        let is_seen = status.text().contains("t-1 is not reached by t-0");
         if is_seen { Ok(()) } else { Err(status.text().to_owned()) }
     });
     let text = up.driftkv(&["chaos", "status"]).ended(0);
