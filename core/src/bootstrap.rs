@@ -58,8 +58,20 @@ impl Node {
         if layout.member(self.me()).is_none() {
             return AdminReply::Refused(format!("the layout does not name this node, incarnation {}", self.me()));
         }
+        let cluster = &self.settings.cluster;
+        if !self.fits_settings(&layout) {
+            return AdminReply::Refused(format!(
+                "the layout has {} partitions and {} replicas of each key; this node is configured for {} and {}",
+                layout.partitions, layout.replication_factor, cluster.partitions, cluster.replication_factor
+            ));
+        }
         self.adopt(store, layout);
         AdminReply::Bootstrapped { version, hash, was_adopted: true }
+    }
+
+    fn fits_settings(&self, layout: &Layout) -> bool {
+        let cluster = &self.settings.cluster;
+        (layout.partitions, layout.replication_factor) == (cluster.partitions, cluster.replication_factor)
     }
 
     fn adopt(&mut self, store: &mut dyn Store, layout: Layout) {
@@ -75,17 +87,25 @@ impl Node {
         }
     }
 
-    /// A node that missed the bootstrap takes the layout from a member that names it.
+    /// A node that missed the bootstrap takes version 1 from a linked member, if it names both and fits the settings.
     pub(crate) fn on_layout_give(
         &mut self,
         store: &mut dyn Store,
         from: Incarnation,
         bytes: Bytes,
     ) -> Result<(), StoreError> {
+        if self.layout.is_some() || self.peers.seen(from).is_none() {
+            return Ok(());
+        }
         match Layout::decode(bytes) {
-            Ok(layout) if self.layout.is_none() && layout.member(self.me()).is_some() => self.adopt(store, layout),
-            Ok(_) => {}
-            Err(_) => self.observe(Event::MalformedMessage(from)),
+            Ok(layout)
+                if layout.version == 1
+                    && [self.me(), from].iter().all(|node| layout.member(*node).is_some())
+                    && self.fits_settings(&layout) =>
+            {
+                self.adopt(store, layout);
+            }
+            _ => self.observe(Event::MalformedMessage(from)),
         }
         Ok(())
     }
@@ -93,6 +113,7 @@ impl Node {
     pub(crate) fn status(&self) -> Status {
         let owned = self.ring.as_ref().map_or(0, |ring| ring.owned_by(self.me()).len() as u32);
         let state = match (&self.layout, self.not_ready()) {
+            _ if self.fence.halted.is_some() => "halted",
             (None, _) => "empty",
             _ if self.is_stopping => "stopping",
             (_, Some(_)) => "fencing",

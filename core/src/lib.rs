@@ -7,6 +7,7 @@ pub mod codec;
 pub mod config;
 mod coordinator;
 pub mod effect;
+pub mod fence;
 mod hints;
 pub mod id;
 pub mod layout;

@@ -1,7 +1,7 @@
 //! What nodes say to each other. Each protocol, with arrows (C coordinator, P replica, F fallback, O owner):
 //!
 //! ```text
-//! fence       node -> all FenceAsk           all -> node FenceAnswer         (a majority, after every boot)
+//! fence       node -> all FenceAsk           all -> node FenceAnswer         (after every boot; a majority lets it serve)
 //! membership  Swim, opaque to us (`membership`)
 //! layout      LayoutAsk -> LayoutGive        (a node that missed the bootstrap)
 //! put         node -> C Forward -> ForwardReply; C -> P,F Replicate -> ReplicateAck | ReplicateRefused
@@ -14,6 +14,7 @@
 
 use bytes::Bytes;
 
+use crate::fence::BootMark;
 use crate::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 
 /// One message with what every message carries.
@@ -108,25 +109,73 @@ pub struct FetchReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Message {
-    FenceAsk,
-    FenceAnswer { asked_boot: u32, seen_boot: u32, seen_commit: CommitNo },
+    /// The marks of its last boots, the running one last.
+    FenceAsk {
+        boots: Vec<BootMark>,
+    },
+    FenceAnswer {
+        asked_boot: u32,
+        is_behind: bool,
+        seen_boot: u32,
+        seen_commit: CommitNo,
+    },
     Swim(Bytes),
     LayoutAsk,
     LayoutGive(Bytes),
-    Forward { op: u64, put: Bytes, remaining_ms: u32 },
-    ForwardReply { op: u64, outcome: Bytes },
+    Forward {
+        op: u64,
+        put: Bytes,
+        remaining_ms: u32,
+    },
+    ForwardReply {
+        op: u64,
+        outcome: Bytes,
+    },
     Replicate(Replicate),
-    ReplicateAck { op: u64, state_hash: u64 },
-    ReplicateRefused { op: u64, reason: Refusal },
+    ReplicateAck {
+        op: u64,
+        state_hash: u64,
+    },
+    ReplicateRefused {
+        op: u64,
+        reason: Refusal,
+    },
     Fetch(Fetch),
     FetchReply(FetchReply),
-    FetchRefused { op: u64, reason: Refusal },
-    TreeRoot { partition: PartitionId, round: u64, root: u64 },
-    TreeSame { partition: PartitionId, round: u64 },
-    TreeBranches { partition: PartitionId, round: u64, branches: Vec<u64> },
-    TreeLeaves { partition: PartitionId, round: u64, leaves: Vec<(u32, u64)> },
-    TreeKeys { partition: PartitionId, round: u64, leaves: Vec<u32>, keys: Vec<(Bytes, u64)> },
-    TreeWant { partition: PartitionId, round: u64, keys: Vec<Bytes> },
+    FetchRefused {
+        op: u64,
+        reason: Refusal,
+    },
+    TreeRoot {
+        partition: PartitionId,
+        round: u64,
+        root: u64,
+    },
+    TreeSame {
+        partition: PartitionId,
+        round: u64,
+    },
+    TreeBranches {
+        partition: PartitionId,
+        round: u64,
+        branches: Vec<u64>,
+    },
+    TreeLeaves {
+        partition: PartitionId,
+        round: u64,
+        leaves: Vec<(u32, u64)>,
+    },
+    TreeKeys {
+        partition: PartitionId,
+        round: u64,
+        leaves: Vec<u32>,
+        keys: Vec<(Bytes, u64)>,
+    },
+    TreeWant {
+        partition: PartitionId,
+        round: u64,
+        keys: Vec<Bytes>,
+    },
 }
 
 /// The priority class of a message: each has its own stream between two nodes.

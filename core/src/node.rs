@@ -9,6 +9,7 @@ use crate::antientropy::Trees;
 use crate::config::ClusterConfig;
 use crate::coordinator::{FetchOp, ForwardOp, ForwardedHere, PutOp};
 use crate::effect::{AdminRequest, Effect, Event, Failure, Input, Reply, Request};
+use crate::fence::Fence;
 use crate::hints::Hints;
 use crate::id::{CommitNo, Incarnation};
 use crate::layout::Layout;
@@ -27,7 +28,7 @@ use crate::time::Time;
 pub struct Settings {
     pub incarnation: Incarnation,
     pub cluster: ClusterConfig,
-    /// Seeds the generator; nothing else in core is random.
+    /// Seeds the generator and names the boot to the rollback fence: another random number for each start.
     pub seed: u64,
     pub timeout_ms: u32,
     pub timeout_ms_max: u32,
@@ -75,8 +76,11 @@ pub struct Node {
     pub(crate) settings: Settings,
     pub(crate) now: Time,
     pub(crate) synced: CommitNo,
-    /// The newest commit when this boot began: what a rollback is judged by.
+    /// The newest commit when this boot began.
     pub(crate) commit_at_boot: CommitNo,
+    /// The commit that holds the boot count. Nothing leaves before it is synced.
+    pub(crate) boot_commit: CommitNo,
+    pub(crate) fence: Fence,
     pub(crate) minting: Minting,
     pub(crate) layout: Option<Layout>,
     pub(crate) ring: Option<Ring>,
@@ -101,11 +105,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the node on its store: raises the boot count (durable before the caller serves: sync, then
-    /// [`Node::synced`]), reads layout and fence memories, counts hints. Errors: the store failed.
+    /// Opens the node on its store: raises the boot count, reads layout and fence memories, counts hints. Nothing
+    /// leaves before the caller has synced that and said so ([`Node::synced`]). Errors: the store failed.
     pub fn open(settings: Settings, store: &mut dyn Store, now: Time) -> Result<Node, StoreError> {
         let commit_at_boot = store.last_commit();
         let minting = Minting::boot(settings.incarnation, store)?;
+        let fence = Fence::open(store, minting.boot, settings.seed, commit_at_boot)?;
         let mut node = Node {
             hints: Hints::open(store, settings.cluster.limits.hint_bytes_max)?,
             peers: Peers::open(store)?,
@@ -116,6 +121,8 @@ impl Node {
             now,
             synced: commit_at_boot,
             commit_at_boot,
+            boot_commit: CommitNo(u64::MAX),
+            fence,
             layout: None,
             ring: None,
             membership: None,
@@ -132,7 +139,10 @@ impl Node {
             held: Vec::new(),
         };
         node.load_layout(store)?;
-        store.commit()?;
+        node.boot_commit = store.commit()?;
+        if let Some(why) = node.fence.halted.clone() {
+            node.push(Hold::Now, Effect::Halt(why));
+        }
         Ok(node)
     }
 
@@ -165,8 +175,9 @@ impl Node {
     pub fn synced(&mut self, commit: CommitNo) -> Vec<Effect> {
         self.synced = self.synced.max(commit);
         let synced = self.synced;
-        let mut leaving: Vec<Effect> =
-            self.held.extract_if(.., |(at, _)| *at <= synced).map(|(_, effect)| effect).collect();
+        let due = self.held.extract_if(.., |(at, _)| *at <= synced).map(|(_, effect)| effect);
+        let is_halted = self.fence.halted.is_some();
+        let mut leaving: Vec<Effect> = due.filter(|effect| !is_halted || may_leave_halted(effect)).collect();
         self.count_local_acks();
         leaving.extend(self.release(synced));
         leaving
@@ -223,6 +234,10 @@ impl Node {
                 Hold::Batch => newest,
                 Hold::At(commit) => commit,
             };
+            if self.fence.halted.is_some() && !may_leave_halted(&effect) {
+                continue;
+            }
+            let gate = gate.max(self.boot_commit);
             if gate <= self.synced || planted(Bug::EffectBeforeSync) {
                 leaving.push(effect);
             } else {
@@ -267,13 +282,18 @@ impl Node {
         at: Time,
         envelope: Envelope,
     ) -> Result<(), StoreError> {
-        let is_swim = matches!(envelope.message, Message::Swim(_));
-        self.hear(from, envelope.boot, envelope.synced, is_swim);
+        if self.fence.halted.is_some() {
+            return Ok(());
+        }
+        self.hear(from, envelope.boot, envelope.synced);
+        if is_answer(&envelope.message) {
+            self.hear_answer(from);
+        }
         let version = self.layout.as_ref().map_or(0, |l| l.version);
         match envelope.message {
-            Message::FenceAsk => self.on_fence_ask(from, envelope.boot),
-            Message::FenceAnswer { asked_boot, seen_boot, seen_commit } => {
-                self.on_fence_answer(from, asked_boot, seen_boot, seen_commit);
+            Message::FenceAsk { boots } => self.on_fence_ask(from, envelope.boot, envelope.synced, &boots),
+            Message::FenceAnswer { asked_boot, is_behind, seen_boot, seen_commit } => {
+                self.on_fence_answer(store, from, asked_boot, is_behind, (seen_boot, seen_commit));
             }
             Message::Swim(data) => self.on_swim(from, data),
             Message::LayoutAsk => self.on_layout_ask(from),
@@ -295,6 +315,9 @@ impl Node {
     }
 
     fn on_tick(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.fence.halted.is_some() {
+            return Ok(());
+        }
         while let Some((at, op)) = self.timers.first().copied() {
             if at > self.now {
                 break;
@@ -364,6 +387,28 @@ impl Node {
         };
         self.push(hold, Effect::Send { to, class: envelope.message.class(), envelope });
     }
+}
+
+/// What a halted node still says: nothing that rests on its disk.
+fn may_leave_halted(effect: &Effect) -> bool {
+    match effect {
+        Effect::Send { .. } => false,
+        Effect::Reply { outcome, .. } => outcome.is_err(),
+        _ => true,
+    }
+}
+
+/// Sent only because we asked.
+fn is_answer(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::FenceAnswer { .. }
+            | Message::ForwardReply { .. }
+            | Message::ReplicateAck { .. }
+            | Message::ReplicateRefused { .. }
+            | Message::FetchReply(_)
+            | Message::FetchRefused { .. }
+    )
 }
 
 #[cfg(test)]

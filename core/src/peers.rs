@@ -1,14 +1,16 @@
-//! What this node knows of each peer by its own evidence, and the rollback fence built on it.
-//! Follows design.md, Identity and Membership: routing trusts missed deadlines and streams before rumours.
-//! Invariant: a node that a peer has seen further ahead than its disk now is stops; until a majority has denied that,
-//! it neither coordinates nor counts in reads.
+//! What this node knows of each peer by its own evidence.
+//! Follows design.md, Membership: routing trusts missed deadlines and streams before rumours.
+//! Invariant: only an answer to something we asked makes a suspect reachable again; what it says by itself does not show
+//! that it hears us. What is remembered for the rollback fence is durable soon, and kept for members only.
+//! Not here: what the fence makes of it (`fence`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::Reader;
-use crate::effect::{Effect, Event, PeerStatus};
+use crate::codec::{Malformed, Reader};
+use crate::effect::{Event, PeerStatus};
+use crate::fence::Seen;
 use crate::id::{CommitNo, Incarnation};
 use crate::layout::Layout;
 use crate::membership::{Rumour, SwimOut};
@@ -18,74 +20,104 @@ use crate::store::{Space, Store, StoreError};
 use crate::time::Time;
 
 const SEEN: &[u8] = b"seen/";
+const SEEN_VERSION: u8 = 1;
 const SAVE_INTERVAL_MS: u64 = 1_000;
-
-/// A peer's progress: boot count and last synced commit; higher is later.
-type Progress = (u32, CommitNo);
+/// A peer's commits that are remembered only in memory while nothing else is written here.
+const SAVE_COMMITS: u64 = 64;
+/// Linked peers that no layout names: more than any cluster has members.
+const STRANGERS_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Peer {
+    is_member: bool,
     is_linked: bool,
     is_suspect: bool,
     is_down: bool,
     missed_deadlines: u32,
-    /// The newest progress heard.
-    seen: Progress,
-    /// The newest progress of boots before that one.
-    before: Progress,
-    saved: (Progress, Progress),
+    seen: Seen,
+    saved: Seen,
 }
 
-/// All peers, and who has answered the fence.
+/// All peers.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     peers: BTreeMap<Incarnation, Peer>,
-    answered: BTreeSet<Incarnation>,
-    has_passed: bool,
     probe_at: Time,
     save_at: Time,
+    /// The newest commit when they were last saved.
+    saved_at: CommitNo,
 }
 
 impl Peers {
     /// Reads what was remembered of each peer.
     pub(crate) fn open(store: &dyn Store) -> Result<Peers, StoreError> {
         let mut peers = Peers::default();
-        for (key, value) in store.scan(Space::Meta, SEEN, Some(b"seen0"), usize::MAX)? {
+        for (key, value) in store.scan(Space::Meta, SEEN, Some(b"seen0"), STRANGERS_MAX)? {
             let damaged = |_| StoreError("damaged memory of a peer".to_owned());
             let mut r = Reader::new(key.slice(SEEN.len().min(key.len())..));
             let incarnation = Incarnation(r.u64().map_err(damaged)?);
-            let mut r = Reader::new(value);
-            let mut progress = || Ok((r.u32()?, CommitNo(r.u64()?)));
-            let seen = progress().map_err(damaged)?;
-            let before = progress().map_err(damaged)?;
-            peers.peers.insert(incarnation, Peer { seen, before, saved: (seen, before), ..Peer::default() });
+            let seen = read_seen(value).map_err(damaged)?;
+            peers.peers.insert(incarnation, Peer { seen, saved: seen, ..Peer::default() });
         }
         Ok(peers)
     }
 
     pub(crate) fn set_members(&mut self, layout: &Layout, me: Incarnation) {
         for member in layout.members.iter().filter(|m| m.incarnation != me) {
-            self.peers.entry(member.incarnation).or_default();
+            self.peers.entry(member.incarnation).or_default().is_member = true;
+        }
+        self.peers.retain(|_, peer| peer.is_member || peer.is_linked);
+    }
+
+    /// What was seen of `peer`; `None`: neither a member nor linked.
+    pub(crate) fn seen(&self, peer: Incarnation) -> Option<Seen> {
+        self.peers.get(&peer).map(|peer| peer.seen)
+    }
+
+    pub(crate) fn see(&mut self, peer: Incarnation, seen: Seen) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.seen = seen;
         }
     }
 
+    /// Adds what is new to the open batch: all of it if something else was written since, else only a new boot and what
+    /// ran far ahead. So a cluster at rest writes nothing.
     fn save(&mut self, store: &mut dyn Store) {
-        for (incarnation, peer) in &mut self.peers {
-            let now = (peer.seen, peer.before);
-            if peer.saved == now {
+        let is_active = store.last_commit() > self.saved_at;
+        let mut has_saved = false;
+        for (incarnation, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_member) {
+            let (seen, saved) = (peer.seen, peer.saved);
+            let is_far = seen.boot != saved.boot || seen.commit.0 >= saved.commit.0.saturating_add(SAVE_COMMITS);
+            if seen == saved || !(is_active || is_far) {
                 continue;
             }
-            peer.saved = now;
+            peer.saved = seen;
+            has_saved = true;
             let mut key = BytesMut::from(SEEN);
             key.put_u64(incarnation.0);
-            let mut value = BytesMut::with_capacity(24);
-            for (boot, commit) in [peer.seen, peer.before] {
-                value.put_u32(boot);
-                value.put_u64(commit.0);
-            }
-            store.put(Space::Meta, key.freeze(), value.freeze());
+            store.put(Space::Meta, key.freeze(), write_seen(seen));
         }
+        self.saved_at = CommitNo(store.last_commit().0.saturating_add(u64::from(has_saved)));
     }
+}
+
+fn write_seen(seen: Seen) -> Bytes {
+    let mut value = BytesMut::with_capacity(21);
+    value.put_u8(SEEN_VERSION);
+    value.put_u32(seen.boot);
+    value.put_u64(seen.nonce);
+    value.put_u64(seen.commit.0);
+    value.freeze()
+}
+
+fn read_seen(value: Bytes) -> Result<Seen, Malformed> {
+    let mut r = Reader::new(value);
+    if r.u8()? != SEEN_VERSION {
+        return Err(Malformed("unknown version of a peer's memory"));
+    }
+    let seen = Seen { boot: r.u32()?, nonce: r.u64()?, commit: CommitNo(r.u64()?) };
+    r.end()?;
+    Ok(seen)
 }
 
 impl Peer {
@@ -93,11 +125,9 @@ impl Peer {
         self.is_linked && !self.is_suspect && !self.is_down
     }
 
-    fn note(&mut self, progress: Progress) {
-        if progress.0 > self.seen.0 {
-            self.before = self.before.max(self.seen);
-        }
-        self.seen = self.seen.max(progress);
+    fn answered(&mut self) {
+        self.is_suspect = false;
+        self.is_down = false;
     }
 }
 
@@ -108,22 +138,33 @@ impl Node {
 
     /// Why this node takes no requests; `None`: it does.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
+        if self.fence.halted.is_some() {
+            return Some("its disk was rolled back; move the data directory aside and start with an empty one");
+        }
+        if self.synced < self.boot_commit {
+            return Some("its boot count is not on disk yet");
+        }
         let Some(layout) = &self.layout else {
             return Some("it has no layout yet; bootstrap the cluster");
         };
         if layout.member(self.me()).is_none() {
             return Some("the layout does not name it");
         }
-        (!self.peers.has_passed).then_some("it is asking a majority whether its disk is the newest they know of it")
+        (!self.fence.has_passed).then_some("it is asking a majority whether its disk is the newest they know of it")
     }
 
-    /// Anything heard is evidence of life; SWIM data alone does not deny a Down that SWIM itself declared.
-    pub(crate) fn hear(&mut self, from: Incarnation, boot: u32, synced: CommitNo, is_swim: bool) {
+    /// Takes note of a peer's progress. Of a boot it has not shown the marks of yet, nothing is noted (`fence`).
+    pub(crate) fn hear(&mut self, from: Incarnation, boot: u32, synced: CommitNo) {
         let Some(peer) = self.peers.peers.get_mut(&from) else { return };
-        peer.note((boot, synced));
-        peer.is_suspect = false;
-        if !is_swim {
-            peer.is_down = false;
+        if peer.seen.boot == boot {
+            peer.seen.commit = peer.seen.commit.max(synced);
+        }
+    }
+
+    /// It answered: it hears us, and we hear it.
+    pub(crate) fn hear_answer(&mut self, from: Incarnation) {
+        if let Some(peer) = self.peers.peers.get_mut(&from) {
+            peer.answered();
         }
     }
 
@@ -135,9 +176,15 @@ impl Node {
         synced: CommitNo,
     ) -> Result<(), StoreError> {
         // A link may be up before the layout names its peer: it must not be forgotten.
-        self.peers.peers.entry(peer).or_default().is_linked = true;
-        self.hear(peer, boot, synced, false);
-        self.send(Hold::Now, peer, Message::FenceAsk);
+        let strangers = self.peers.peers.values().filter(|peer| !peer.is_member).count();
+        if !self.peers.peers.contains_key(&peer) && strangers >= STRANGERS_MAX {
+            return Ok(());
+        }
+        let known = self.peers.peers.entry(peer).or_default();
+        known.is_linked = true;
+        known.answered();
+        self.hear(peer, boot, synced);
+        self.ask_fence(peer);
         if self.not_ready().is_none() {
             self.drain_hints(store, peer)?;
         }
@@ -148,6 +195,7 @@ impl Node {
         if let Some(known) = self.peers.peers.get_mut(&peer) {
             known.is_linked = false;
         }
+        self.peers.peers.retain(|node, known| known.is_member || *node != peer);
         self.on_peer_lost(store, peer)
     }
 
@@ -163,57 +211,20 @@ impl Node {
     pub(crate) fn tick_peers(&mut self, store: &mut dyn Store) {
         if self.now >= self.peers.probe_at {
             self.peers.probe_at = self.now.plus(self.settings.probe_interval_ms);
-            let is_fencing = self.layout.is_some() && !self.peers.has_passed;
+            // Also after a majority has answered: any peer may be the one that has seen more.
             let wanted = |(node, peer): (&Incarnation, &Peer)| {
-                let is_unanswered = is_fencing && !self.peers.answered.contains(node);
+                let is_unanswered = peer.is_member && !self.fence.answered.contains(node);
                 (peer.is_linked && (peer.is_suspect || peer.is_down || is_unanswered)).then_some(*node)
             };
             let asked: Vec<Incarnation> = self.peers.peers.iter().filter_map(wanted).collect();
             for node in asked {
-                self.send(Hold::Now, node, Message::FenceAsk);
+                self.ask_fence(node);
             }
             self.pass_fence_by_majority();
         }
         if self.now >= self.peers.save_at {
             self.peers.save_at = self.now.plus(SAVE_INTERVAL_MS);
             self.peers.save(store);
-        }
-    }
-
-    pub(crate) fn on_fence_ask(&mut self, from: Incarnation, boot: u32) {
-        let Some(peer) = self.peers.peers.get(&from) else { return };
-        let (seen_boot, seen_commit) = if peer.seen.0 > boot { peer.seen } else { peer.before };
-        self.send(Hold::Now, from, Message::FenceAnswer { asked_boot: boot, seen_boot, seen_commit });
-    }
-
-    pub(crate) fn on_fence_answer(
-        &mut self,
-        from: Incarnation,
-        asked_boot: u32,
-        seen_boot: u32,
-        seen_commit: CommitNo,
-    ) {
-        let boot = self.minting.boot;
-        if seen_boot > boot || (seen_boot < boot && seen_commit > self.commit_at_boot) {
-            let why = format!(
-                "{from} has seen this incarnation at boot {seen_boot}, commit {}; this disk began boot {boot} at commit {}: \
-                 it was rolled back. Move the data directory aside and start with an empty one",
-                seen_commit.0, self.commit_at_boot.0
-            );
-            self.push(Hold::Now, Effect::Halt(why));
-        } else if asked_boot == boot {
-            self.peers.answered.insert(from);
-            self.pass_fence_by_majority();
-        }
-    }
-
-    fn pass_fence_by_majority(&mut self) {
-        let Some(layout) = &self.layout else { return };
-        let members = layout.members.len();
-        let answers = 1 + self.peers.answered.iter().filter(|n| layout.member(**n).is_some()).count();
-        if !self.peers.has_passed && answers > members / 2 {
-            self.peers.has_passed = true;
-            self.observe(Event::FencePassed);
         }
     }
 

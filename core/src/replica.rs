@@ -137,6 +137,10 @@ impl Node {
         let Ok(incoming) = State::decode(replicate.state.clone()) else {
             return Ok(Err(Refusal::Malformed));
         };
+        // Its sender would delete its hint, and if this disk turns out to be rolled back, that was the last copy.
+        if replicate.purpose == Purpose::Handoff && self.not_ready().is_some() {
+            return Ok(Err(Refusal::NotReady));
+        }
         let (me, owner) = (self.me(), replicate.hint_for.unwrap_or(self.me()));
         let Some(ring) = &self.ring else { return Ok(Err(Refusal::NotReady)) };
         if !ring.is_primary(ring.partition_of(&replicate.key), owner) {

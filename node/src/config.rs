@@ -117,6 +117,7 @@ impl Config {
             timeout_ms_max: self.request_timeout_ms_max,
             replica_timeout_ms: self.replica_timeout_ms,
             in_flight_max: self.in_flight_max,
+            seed: rand::random(),
             ..Settings::new(incarnation, self.cluster)
         }
     }

@@ -10,6 +10,7 @@ pub mod client;
 mod tests;
 
 use bytes::Bytes;
+use driftkv_core::fence::BootMark;
 use driftkv_core::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
 use driftkv_proto::v1;
@@ -48,8 +49,12 @@ pub fn boot(boot: u64) -> Result<u32, Malformed> {
 
 fn message_to_wire(message: Message) -> Wire {
     match message {
-        Message::FenceAsk => Wire::FenceAsk(v1::FenceAsk {}),
-        Message::FenceAnswer { asked_boot, seen_boot, seen_commit } => Wire::FenceAnswer(v1::FenceAnswer {
+        Message::FenceAsk { boots } => {
+            let mark = |m: BootMark| v1::BootMark { boot: m.boot.into(), nonce: m.nonce, end: m.end.0 };
+            Wire::FenceAsk(v1::FenceAsk { boots: boots.into_iter().map(mark).collect() })
+        }
+        Message::FenceAnswer { asked_boot, is_behind, seen_boot, seen_commit } => Wire::FenceAnswer(v1::FenceAnswer {
+            is_behind,
             asked_boot: asked_boot.into(),
             seen_boot: seen_boot.into(),
             seen_commit: seen_commit.0,
@@ -98,8 +103,12 @@ fn message_to_wire(message: Message) -> Wire {
 
 fn message_from_wire(message: Wire) -> Result<Message, Malformed> {
     Ok(match message {
-        Wire::FenceAsk(_) => Message::FenceAsk,
+        Wire::FenceAsk(m) => {
+            let mark = |m: v1::BootMark| Ok(BootMark { boot: boot(m.boot)?, nonce: m.nonce, end: CommitNo(m.end) });
+            Message::FenceAsk { boots: m.boots.into_iter().map(mark).collect::<Result<_, _>>()? }
+        }
         Wire::FenceAnswer(m) => Message::FenceAnswer {
+            is_behind: m.is_behind,
             asked_boot: boot(m.asked_boot)?,
             seen_boot: boot(m.seen_boot)?,
             seen_commit: CommitNo(m.seen_commit),

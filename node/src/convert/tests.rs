@@ -5,6 +5,7 @@ mod admins;
 mod clients;
 
 use bytes::Bytes;
+use driftkv_core::fence::BootMark;
 use driftkv_core::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
 use driftkv_proto::v1;
@@ -67,11 +68,12 @@ fn fetch_reply() -> impl Strategy<Value = Message> {
 fn small() -> impl Strategy<Value = Message> {
     let op = any::<u64>;
     prop_oneof![
-        Just(Message::FenceAsk),
-        (any::<u32>(), any::<u32>(), op()).prop_map(|(asked_boot, seen_boot, seen)| Message::FenceAnswer {
-            asked_boot,
-            seen_boot,
-            seen_commit: CommitNo(seen)
+        proptest::collection::vec((any::<u32>(), op(), op()), 0..9).prop_map(|boots| {
+            let mark = |(boot, nonce, end)| BootMark { boot, nonce, end: CommitNo(end) };
+            Message::FenceAsk { boots: boots.into_iter().map(mark).collect() }
+        }),
+        (any::<u32>(), any::<bool>(), any::<u32>(), op()).prop_map(|(asked_boot, is_behind, seen_boot, seen)| {
+            Message::FenceAnswer { asked_boot, is_behind, seen_boot, seen_commit: CommitNo(seen) }
         }),
         bytes().prop_map(Message::Swim),
         Just(Message::LayoutAsk),
@@ -156,9 +158,10 @@ fn an_envelope_without_a_message_is_refused() {
 
 #[test]
 fn boot_counts_beyond_32_bits_are_refused_wherever_they_stand() {
-    let ask = Some(Wire::FenceAsk(v1::FenceAsk {}));
+    let ask = Some(Wire::FenceAsk(v1::FenceAsk::default()));
     assert!(from_wire(v1::Envelope { boot: 1 << 32, message: ask, ..Default::default() }).is_err());
     refused(Wire::FenceAnswer(v1::FenceAnswer { asked_boot: u64::MAX, ..Default::default() }));
+    refused(Wire::FenceAsk(v1::FenceAsk { boots: vec![v1::BootMark { boot: 1 << 32, nonce: 1, end: 1 }] }));
     refused(Wire::FenceAnswer(v1::FenceAnswer { seen_boot: 1 << 32, ..Default::default() }));
 }
 
