@@ -18,6 +18,7 @@ up: ## builds, then runs FILE (default: examples/local.yaml) as processes until 
 check: ## format, clippy, docs and the generated CRD, with warnings denied; changes nothing
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p driftkv-tests --bin planted --features planted --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@cargo run --quiet --locked -p driftkv-operator --bin crdgen | diff -u $(CRD) - || { echo '$(CRD) is stale: make fix writes it anew'; exit 1; }
 

@@ -7,6 +7,7 @@ use crate::effect::{Effect, Failure, Put, Reply};
 use crate::id::{ClusterId, CommitNo, Incarnation, Key, PartitionId};
 use crate::message::Message;
 use crate::node::{Hold, Node};
+use crate::planted::{Bug, planted};
 use crate::store::{Store, StoreError};
 use crate::time::Time;
 
@@ -14,6 +15,7 @@ mod forward;
 mod get;
 mod put;
 pub(crate) use forward::{ForwardOp, ForwardedHere};
+pub use forward::{decode_forwarded_outcome, decode_forwarded_put};
 pub(crate) use get::FetchOp;
 pub(crate) use put::PutOp;
 
@@ -160,6 +162,9 @@ impl Node {
     }
 
     pub(crate) fn on_timer(&mut self, store: &mut dyn Store, op: u64) -> Result<(), StoreError> {
+        if planted(Bug::DeadlinesIgnored) {
+            return Ok(());
+        }
         self.on_put_timer(store, op)?;
         self.on_fetch_timer(store, op)?;
         self.on_forward_timer(op);

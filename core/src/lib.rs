@@ -24,3 +24,5 @@ pub mod ring;
 pub mod store;
 pub mod time;
 pub mod tree;
+
+pub use coordinator::{decode_forwarded_outcome, decode_forwarded_put};

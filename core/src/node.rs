@@ -382,7 +382,7 @@ impl Node {
         let envelope = Envelope {
             layout_version: self.layout.as_ref().map_or(0, |l| l.version),
             boot: self.minting.boot,
-            synced: self.synced,
+            synced: CommitNo(self.synced.0 + u64::from(planted(Bug::AnnouncesUnsynced))),
             message,
         };
         self.push(hold, Effect::Send { to, class: envelope.message.class(), envelope });

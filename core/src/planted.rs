@@ -34,11 +34,17 @@ pub enum Bug {
     AntiEntropySendsNothing,
     /// A retry's request id is not written with its dot (Put).
     RequestIdLost,
+    /// A forward that the network doubled is run twice (Put).
+    DoubledForwardRunsTwice,
+    /// Operations never look at the clock (Deadlines).
+    DeadlinesIgnored,
+    /// A node announces a commit to its peers before it is synced (Identity, the rollback fence).
+    AnnouncesUnsynced,
 }
 
 impl Bug {
     /// All of them, in order.
-    pub const ALL: [Bug; 15] = [
+    pub const ALL: [Bug; 18] = [
         Bug::EffectBeforeSync,
         Bug::LoneValue,
         Bug::NoFreshEpochOnAbsentKey,
@@ -54,6 +60,9 @@ impl Bug {
         Bug::HintsNeverDrain,
         Bug::AntiEntropySendsNothing,
         Bug::RequestIdLost,
+        Bug::DoubledForwardRunsTwice,
+        Bug::DeadlinesIgnored,
+        Bug::AnnouncesUnsynced,
     ];
 }
 

@@ -1,7 +1,11 @@
-//! The simulator: many nodes on one thread (`world`), seeded clients and faults (`run`), and what must hold (`judge`).
+//! The simulator: many nodes on one thread (`world`), seeded clients and faults (`run`), what the world saw (`facts`),
+//! and what must hold (`invariants`, one a file). `trace` makes a run readable. The same seed gives the same run, byte for byte.
+//! Beside it `cluster`, which runs real processes for the tests in `tests/tests/`.
 #![allow(clippy::indexing_slicing, clippy::expect_used)]
 pub mod binaries;
 pub mod cluster;
-pub mod judge;
+pub mod facts;
+pub mod invariants;
 pub mod run;
+pub mod trace;
 pub mod world;

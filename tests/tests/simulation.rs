@@ -1,11 +1,9 @@
 //! The simulator over many seeds, and its own honesty.
-use driftkv_tests::run::run;
+use driftkv_tests::run::{Counts, Watch, check, run};
 
 fn hold(seeds: impl Iterator<Item = u64>) {
-    for seed in seeds {
-        let broken = run(seed).broken;
-        assert!(broken.is_empty(), "seed {seed}: {}\nreplay: make sim SEED={seed} TRACE=1", broken.join("\n"));
-    }
+    let broken: Vec<String> = seeds.filter_map(|seed| check(seed).err()).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
@@ -20,14 +18,25 @@ fn a_thousand_seeds_break_nothing_odd() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
+    let watch = Watch { is_traced: true, only: None };
     for seed in 0..5 {
-        assert_eq!(run(seed).trace, run(seed).trace, "seed {seed}");
+        let (first, second) = (run(seed, watch), run(seed, watch));
+        assert!(first.trace.len() > 100, "seed {seed}: {} lines", first.trace.len());
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+    }
+}
+
+#[test]
+fn watching_a_run_does_not_change_it() {
+    for seed in 0..5 {
+        let watched = run(seed, Watch { is_traced: true, only: None });
+        assert_eq!(run(seed, Watch::default()).counts, watched.counts, "seed {seed}");
     }
 }
 
 #[test]
 fn clients_get_work_done() {
-    let outcomes: Vec<[usize; 3]> = (0..20).map(|seed| run(seed).counts).collect();
-    let [acknowledged, sent, read] = outcomes.iter().fold([0; 3], |a, c| [a[0] + c[0], a[1] + c[1], a[2] + c[2]]);
-    assert!(acknowledged * 2 > sent && read > 100, "{acknowledged} of {sent} puts acknowledged, {read} gets answered");
+    let mut all = Counts::default();
+    (0..40).for_each(|seed| all.add(run(seed, Watch::default()).counts));
+    assert!(all.puts > 1_000 && all.acknowledged * 2 > all.puts && all.gets > 500, "{all:?}");
 }

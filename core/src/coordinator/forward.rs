@@ -74,7 +74,7 @@ impl Node {
         remaining_ms: u32,
     ) -> Result<(), StoreError> {
         // One that the network doubled is answered once. Run twice, it could mint twice, or after it was refused.
-        if !self.forwarded_here.is_first(from, op) {
+        if !self.forwarded_here.is_first(from, op) && !planted(Bug::DoubledForwardRunsTwice) {
             return Ok(());
         }
         let origin = Origin::Forwarded { from, op };
@@ -109,7 +109,8 @@ impl Node {
         at: Time,
         remaining_ms: u32,
     ) -> Result<(Put, crate::causality::Context), Failure> {
-        let mut put = decode_put(put).map_err(|e| Failure::InvalidArgument(format!("forwarded put: {}", e.0)))?;
+        let mut put =
+            decode_forwarded_put(put).map_err(|e| Failure::InvalidArgument(format!("forwarded put: {}", e.0)))?;
         if let Some(why) = self.not_ready() {
             return Err(Failure::NotReady(why.to_owned()));
         }
@@ -132,7 +133,7 @@ impl Node {
             return;
         }
         let Some(forward) = self.forwards.remove(&op) else { return };
-        let outcome = decode_outcome(outcome).unwrap_or_else(|_| {
+        let outcome = decode_forwarded_outcome(outcome).unwrap_or_else(|_| {
             self.observe(Event::MalformedMessage(from));
             Err(lost(forward.needed))
         });
@@ -190,7 +191,8 @@ fn encode_put(put: &Put) -> Bytes {
     out.freeze()
 }
 
-fn decode_put(bytes: Bytes) -> Result<Put, Malformed> {
+/// Reads the put out of a `Forward`. Errors: it holds none; nothing was changed.
+pub fn decode_forwarded_put(bytes: Bytes) -> Result<Put, Malformed> {
     let mut r = Reader::new(bytes);
     if r.u8()? != VERSION {
         return Err(Malformed("unknown version of a forwarded put"));
@@ -258,7 +260,8 @@ pub(super) fn encode_outcome(outcome: &Result<Reply, Failure>) -> Bytes {
     out.freeze()
 }
 
-fn decode_outcome(bytes: Bytes) -> Result<Result<Reply, Failure>, Malformed> {
+/// Reads what became of a forwarded put out of a `ForwardReply`. Errors: it does not say; the put may have been applied.
+pub fn decode_forwarded_outcome(bytes: Bytes) -> Result<Result<Reply, Failure>, Malformed> {
     let mut r = Reader::new(bytes);
     if r.u8()? != VERSION {
         return Err(Malformed("unknown version of an outcome"));

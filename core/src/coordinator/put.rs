@@ -13,6 +13,7 @@ use crate::effect::{Event, Failure, Intent, Put, Reply};
 use crate::id::{CommitNo, Incarnation, Key, PartitionId};
 use crate::message::{Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
+use crate::planted::{Bug, planted};
 use crate::quorum::Quorum;
 use crate::record::{Record, state_hash};
 use crate::store::{Store, StoreError};
@@ -107,7 +108,8 @@ impl Node {
         was_applied: bool,
     ) -> Result<(), StoreError> {
         // Another attempt may have minted here while this one was reading.
-        if was_applied || self.was_applied(&self.read_local(store, &start.put.key)?.0, start.put.request) {
+        let is_known_here = self.was_applied(&self.read_local(store, &start.put.key)?.0, start.put.request);
+        if was_applied || is_known_here && !planted(Bug::DoubledForwardRunsTwice) {
             self.observe(Event::RetryRecognised);
             let state = match start.role {
                 Role::Primary => self.merge_data(store, &start.put.key, &seen)?.state,

@@ -1,8 +1,10 @@
-//! `make sim SEEDS=20000 [FIRST=N]` runs many seeds; `make sim SEED=7 TRACE=1` replays one with its trace.
+//! `make sim SEEDS=20000 [FIRST=N]` runs many seeds on all cores; `make sim SEED=7 TRACE=1` replays one with its trace.
 use std::env;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use driftkv_tests::run::run;
+use driftkv_tests::run::{Counts, Watch, check, run};
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().filter(|v| !v.is_empty()).map(|v| match v.parse() {
@@ -14,34 +16,56 @@ fn number(name: &str) -> Option<u64> {
     })
 }
 
-/// Runs every `step`-th seed; returns how many failed.
-fn hunt(seeds: impl Iterator<Item = u64>) -> u64 {
-    let mut failed = 0;
-    for seed in seeds {
-        let outcome = run(seed);
-        if !outcome.broken.is_empty() {
-            failed += 1;
-            println!("seed {seed} breaks: {}", outcome.broken.join("; "));
-            println!("  replay it with: make sim SEED={seed} TRACE=1");
+/// Runs seeds until `until`, taking the next from `next`. How many failed, and what happened.
+fn hunt(next: &AtomicU64, until: u64) -> (u64, Counts) {
+    let (mut failed, mut counts) = (0, Counts::default());
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= until {
+            return (failed, counts);
+        }
+        match check(seed) {
+            Ok(of_one) => counts.add(of_one),
+            Err(why) => {
+                failed += 1;
+                println!("{why}");
+            }
         }
     }
-    failed
+}
+
+fn show(counts: Counts) -> String {
+    let Counts { puts, acknowledged, gets, returned_by_retry } = counts;
+    format!(
+        "{puts} puts, {acknowledged} acknowledged; {gets} gets answered; {returned_by_retry} covered values written again by retries"
+    )
+}
+
+fn replay(seed: u64) -> ExitCode {
+    let outcome = run(seed, Watch { is_traced: number("TRACE").unwrap_or(0) > 0, only: None });
+    outcome.trace.iter().for_each(|line| println!("{line}"));
+    println!("seed {seed}: {}", show(outcome.counts));
+    outcome.breaches.iter().for_each(|breach| println!("BROKEN {breach}"));
+    if outcome.breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn main() -> ExitCode {
     if let Some(seed) = number("SEED") {
-        let outcome = run(seed);
-        if number("TRACE").unwrap_or(0) > 0 {
-            outcome.trace.iter().for_each(|line| println!("{line}"));
-        }
-        let [acknowledged, sent, read] = outcome.counts;
-        println!("seed {seed}: {sent} puts sent, {acknowledged} acknowledged, {read} gets answered");
-        outcome.broken.iter().for_each(|line| println!("BROKEN {line}"));
-        return if outcome.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return replay(seed);
     }
     let (first, seeds) = (number("FIRST").unwrap_or(0), number("SEEDS").unwrap_or(1_000));
-    let other = std::thread::spawn(move || hunt((first..first + seeds).filter(|s| s % 2 == 1)));
-    let failed = hunt((first..first + seeds).filter(|s| s % 2 == 0)) + other.join().unwrap_or(1);
-    println!("{seeds} seeds from {first}: {failed} failed");
+    let (next, began) = (AtomicU64::new(first), Instant::now());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut failed, mut counts) = (0, Counts::default());
+    std::thread::scope(|scope| {
+        let hunters: Vec<_> = (0..threads).map(|_| scope.spawn(|| hunt(&next, first + seeds))).collect();
+        for (of_one, what) in hunters.into_iter().filter_map(|hunter| hunter.join().ok()) {
+            failed += of_one;
+            counts.add(what);
+        }
+    });
+    let rate = seeds as f64 / began.elapsed().as_secs_f64();
+    println!("{}", show(counts));
+    println!("{seeds} seeds from {first}: {failed} failed ({rate:.0} seeds/s)");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
