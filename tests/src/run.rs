@@ -4,9 +4,9 @@
 use driftkv_core::id::Key;
 use driftkv_core::time::Time;
 
-use crate::invariants::{Breach, Invariant};
+use crate::invariants::{Breach, Invariant, Judge};
 use crate::trace::Trace;
-use crate::world::World;
+use crate::world::{World, layout};
 
 mod clients;
 mod converge;
@@ -81,7 +81,8 @@ pub fn check(seed: u64) -> Result<Counts, String> {
 /// Runs `seed` to its end.
 pub fn run(seed: u64, watch: Watch) -> Outcome {
     let shape = Shape::of(seed);
-    let mut world = World::new(seed, shape.config, watch.only, Trace::new(watch.is_traced));
+    let judge = Judge::new(layout(shape.config), shape.config, watch.only);
+    let mut world = World::new(seed, shape.config, shape.pace, judge, Trace::new(watch.is_traced));
     let mut clients = Clients::new(shape);
     let mut faults = Faults::new(shape);
     while world.now < Time(SAFETY_MS) && world.judge.breaches.is_empty() && world.advance() {

@@ -2,7 +2,7 @@
 //! Costs nothing unless it is wanted.
 
 use bytes::Bytes;
-use driftkv_core::causality::{Actor, Context, Payload, State};
+use driftkv_core::causality::{Actor, Context, Dot, Payload, State};
 use driftkv_core::effect::{Failure, Reply, Request};
 use driftkv_core::id::{Key, RequestId};
 use driftkv_core::message::{Message, Replicate};
@@ -50,8 +50,14 @@ fn payload(payload: &Payload) -> String {
     format!("{}={}", put_number(payload.request), value(payload.value.as_ref()))
 }
 
-fn actor(actor: Actor) -> String {
+/// A node, its boot, and the number of its epoch.
+pub fn actor(actor: Actor) -> String {
     format!("n{}/{}.{}", index(actor.incarnation), actor.epoch.boot, actor.epoch.number)
+}
+
+/// A write event.
+pub fn dot(dot: Dot) -> String {
+    format!("{}:{}", actor(dot.actor), dot.counter)
 }
 
 /// Per actor its newest event, with the values that show: `n0/1.2:5 (4 p7=v7)`.

@@ -34,6 +34,18 @@ pub const CLUSTER: ClusterId = ClusterId(77);
 /// Slices of the ring.
 pub const PARTITIONS: u32 = 8;
 
+/// Milliseconds between two ticks of a node.
+const TICK_MS: u64 = 10;
+
+/// How fast a cluster's disks and background work are.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest a sync takes, in milliseconds.
+    pub sync_ms: u64,
+    /// Time between two rounds of anti-entropy of a node.
+    pub tree_interval_ms: u64,
+}
+
 /// What is due.
 enum Due {
     Arrive { from: usize, to: usize, boots: (u32, u32), bytes: Bytes },
@@ -59,6 +71,7 @@ pub struct World {
     machines: Vec<Machine>,
     layout: Layout,
     config: ClusterConfig,
+    pace: Pace,
     due: BTreeMap<(Time, u64), Due>,
     next: u64,
 }
@@ -85,22 +98,28 @@ fn member(i: usize) -> Member {
     }
 }
 
+/// The layout of a cluster: all nodes, spread over three zones.
+pub fn layout(config: ClusterConfig) -> Layout {
+    let members = (0..config.replicas as usize).map(member).collect();
+    Layout::first(CLUSTER, PARTITIONS, config.replication_factor, members).expect("a valid layout")
+}
+
 impl World {
-    /// A cluster that is being bootstrapped. `only`: the one invariant to judge; `None`: all.
-    pub fn new(seed: u64, config: ClusterConfig, only: Option<Invariant>, trace: Trace) -> World {
-        let members = (0..config.replicas as usize).map(member).collect();
-        let layout = Layout::first(CLUSTER, PARTITIONS, config.replication_factor, members).expect("a valid layout");
+    /// A cluster that is being bootstrapped.
+    pub fn new(seed: u64, config: ClusterConfig, pace: Pace, judge: Judge, trace: Trace) -> World {
+        let layout = judge.facts.layout.clone();
         let mut world = World {
             now: Time(1),
             rng: SmallRng::seed_from_u64(seed),
             replies: Vec::new(),
             trace,
-            judge: Judge::new(layout.clone(), config, only),
+            judge,
             seed,
             network: Network::default(),
             machines: (0..config.replicas).map(|_| Machine::default()).collect(),
             layout,
             config,
+            pace,
             due: BTreeMap::new(),
             next: 0,
         };
@@ -139,7 +158,7 @@ impl World {
         settings.timeout_ms = 600;
         settings.hint_interval_ms = 200;
         settings.probe_interval_ms = 60;
-        settings.tree_interval_ms = 20;
+        settings.tree_interval_ms = self.pace.tree_interval_ms;
         settings.verify_interval_ms = 700;
         settings
     }
@@ -188,7 +207,7 @@ impl World {
     }
 
     fn tick(&mut self, node: usize) {
-        self.after(5, Due::Tick { node });
+        self.after(TICK_MS, Due::Tick { node });
         let runs = self.is_up(node) && !self.machines[node].is_paused;
         if runs && !self.machines[node].inbox.iter().any(|i| matches!(i, Input::Tick)) {
             self.input(node, Input::Tick);
@@ -211,7 +230,7 @@ impl World {
         self.judge.stepped();
         if commit > before {
             self.judge.wrote(node, self.machines[node].disk.last_writes());
-            let delay = self.rng.random_range(1..25);
+            let delay = self.rng.random_range(1..self.pace.sync_ms);
             self.after(delay, Due::Synced { node, boot, commit });
         }
     }

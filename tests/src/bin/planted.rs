@@ -13,7 +13,7 @@ const SEEDS: u64 = 5_000;
 /// Which invariant catches which bug.
 const PLANTED: [(Bug, Invariant); 19] = [
     (Bug::EffectBeforeSync, Invariant::NothingUnsyncedShows),
-    (Bug::EffectBeforeSync, Invariant::AcknowledgedWritesStay),
+    (Bug::CoversUnseen, Invariant::AcknowledgedWritesStay),
     (Bug::LoneValue, Invariant::UnseenSiblingsStay),
     (Bug::NoFreshEpochOnAbsentKey, Invariant::OneDotOneValue),
     (Bug::EpochSurvivesCrash, Invariant::OneDotOneValue),

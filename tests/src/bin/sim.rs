@@ -59,7 +59,8 @@ fn main() -> ExitCode {
     let (mut failed, mut counts) = (0, Counts::default());
     std::thread::scope(|scope| {
         let hunters: Vec<_> = (0..threads).map(|_| scope.spawn(|| hunt(&next, first + seeds))).collect();
-        for (of_one, what) in hunters.into_iter().filter_map(|hunter| hunter.join().ok()) {
+        for hunter in hunters {
+            let (of_one, what) = hunter.join().unwrap_or((1, Counts::default()));
             failed += of_one;
             counts.add(what);
         }

@@ -8,6 +8,7 @@ use driftkv_core::effect::Intent;
 use driftkv_core::id::{Key, RequestId};
 
 use crate::facts::{Facts, Sent, covers, hides};
+use crate::trace;
 
 /// What returned wrongly, and how many values a retry wrote again.
 pub fn check(key: &Key, last: &State, facts: &Facts) -> (Vec<String>, usize) {
@@ -23,7 +24,7 @@ pub fn check(key: &Key, last: &State, facts: &Facts) -> (Vec<String>, usize) {
                 let is_retried = facts.sent.get(&payload.request).is_some_and(|s| s.attempts > 1);
                 by_retry += usize::from(is_retried);
                 if !is_retried {
-                    broken.push(format!("{:?} is back as {dot:?}, though it was sent once", payload.value));
+                    broken.push(format!("{:?} is back as {}, though it was sent once", payload.value, trace::dot(dot)));
                 }
             }
         }

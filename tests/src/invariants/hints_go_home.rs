@@ -5,6 +5,7 @@
 use driftkv_core::store::Space;
 
 use crate::facts::{Facts, state_of};
+use crate::trace;
 use crate::world::disk::Write;
 use crate::world::hint_target;
 
@@ -18,7 +19,11 @@ pub fn check(node: usize, write: &Write, facts: &Facts) -> Vec<String> {
     let missing = held.context().0.into_iter().filter(|(actor, top)| !facts.has_on_disk(owner, &key, *actor, *top));
     missing
         .map(|(actor, top)| {
-            format!("n{node} deletes its hint for n{owner}, which lacks {actor:?} up to {top} of {:?}", key.key())
+            format!(
+                "n{node} deletes its hint for n{owner}, which lacks {}:{top} of {:?}",
+                trace::actor(actor),
+                key.key()
+            )
         })
         .collect()
 }

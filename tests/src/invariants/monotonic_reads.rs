@@ -8,6 +8,7 @@ use driftkv_core::effect::{Failure, Reply, Request};
 use driftkv_core::id::Key;
 
 use crate::facts::Facts;
+use crate::trace;
 use crate::world::CLUSTER;
 
 /// What completed monotonic reads have covered.
@@ -35,6 +36,8 @@ impl Reads {
         let now = Context::from_token(context, CLUSTER, &get.key).expect("a token of this cluster");
         self.ended.entry(get.key.clone()).or_default().join(&now);
         let missing = before.0.iter().find(|(actor, top)| now.0.get(*actor).is_none_or(|t| t < *top));
-        missing.map(|(actor, top)| format!("{actor:?} was read up to {top}, now up to {:?}", now.0.get(actor)))
+        missing.map(|(actor, top)| {
+            format!("{} was read up to {top}, now up to {:?}", trace::actor(*actor), now.0.get(actor))
+        })
     }
 }

@@ -13,6 +13,7 @@ use driftkv_core::message::{Message, Purpose};
 
 use super::forwarded_once::Forwards;
 use crate::facts::{Facts, covers};
+use crate::trace;
 use crate::world::CLUSTER;
 
 /// What was sent to be kept, and what was asked, by coordinator and operation.
@@ -36,7 +37,7 @@ impl Shown {
     /// A message leaves; says what it reveals too early.
     pub fn sends(&mut self, from: usize, to: usize, message: &Message, facts: &Facts) -> Option<String> {
         let early = |key: &Key, dot: Dot, what: &str| {
-            Some(format!("n{from} {what} {dot:?} of {:?} before its sync", key.key()))
+            Some(format!("n{from} {what} {} of {:?} before its sync", trace::dot(dot), key.key()))
         };
         match message {
             Message::Replicate(r) => {
@@ -91,7 +92,7 @@ impl Shown {
                 let key = &facts.get_of(token)?.key;
                 let context = Context::from_token(context, CLUSTER, key).ok()?;
                 let shown = tops(&context).find(|dot| !may_show(facts, node, key, *dot))?;
-                Some(format!("n{node} answers a get with {shown:?} before its sync"))
+                Some(format!("n{node} answers a get with {} before its sync", trace::dot(shown)))
             }
             Reply::Put { context, .. } => {
                 let put = facts.put_of(token).filter(|put| !forwards.has_forwarded(node, put.request))?;
@@ -112,5 +113,5 @@ fn check_put(node: usize, put: &Put, context: &bytes::Bytes, facts: &Facts) -> O
     };
     let may = |dot: &Dot| may_show(facts, node, &put.key, *dot) || covers(asked, *dot) || is_held(*dot);
     let shown = tops(&context).find(|dot| !may(dot))?;
-    Some(format!("n{node} answers put {} with {shown:?} before its sync", put.request.0 >> 64))
+    Some(format!("n{node} answers put {} with {} before its sync", put.request.0 >> 64, trace::dot(shown)))
 }

@@ -5,12 +5,13 @@ use driftkv_core::causality::State;
 use driftkv_core::id::Key;
 
 use crate::facts::Facts;
+use crate::trace;
 
 /// What this state shows otherwise than another did.
 pub fn check(key: &Key, state: &State, facts: &Facts) -> Vec<String> {
     let differing = state.dots().filter_map(|(dot, payload)| {
         let known = &facts.mints.get(&(key.clone(), dot))?.payload;
-        (known != payload).then(|| format!("{dot:?} wrote {:?} and {:?}", known.value, payload.value))
+        (known != payload).then(|| format!("{} wrote {:?} and {:?}", trace::dot(dot), known.value, payload.value))
     });
     differing.collect()
 }

@@ -9,6 +9,7 @@ use driftkv_core::effect::{Failure, Reply};
 use driftkv_core::id::{Key, RequestId};
 
 use crate::facts::Facts;
+use crate::trace;
 use crate::world::index;
 
 /// What an answer to a get shows wrongly.
@@ -38,7 +39,14 @@ pub fn minted(key: &Key, state: &State, facts: &Facts) -> Vec<String> {
                 && mint_of(**other).is_some_and(|mint| mint.boot == facts.boot_of(node))
         };
         let other = facts.dots_of.get(&payload.request)?.iter().find(is_same_boot)?;
-        let what = || format!("one boot of n{node} minted {other:?} and {dot:?} for put {}", payload.request.0 >> 64);
+        let what = || {
+            format!(
+                "one boot minted {} and {} for put {}",
+                trace::dot(*other),
+                trace::dot(dot),
+                payload.request.0 >> 64
+            )
+        };
         facts.is_primary(node, key).then(what)
     });
     twice.collect()
@@ -48,7 +56,7 @@ pub fn minted(key: &Key, state: &State, facts: &Facts) -> Vec<String> {
 pub fn check(key: &Key, last: &State, facts: &Facts) -> Vec<String> {
     let unsent = last.dots().filter(|(_, p)| !facts.sent.contains_key(&p.request));
     let mut broken: Vec<String> =
-        unsent.map(|(dot, p)| format!("{dot:?} shows {:?}, which nobody sent", p.request)).collect();
+        unsent.map(|(dot, p)| format!("{} shows {:?}, which nobody sent", trace::dot(dot), p.request)).collect();
     let wrote = |request: &RequestId| facts.mints_of(key, *request).next().is_some();
     let refused =
         facts.sent.iter().filter(|(request, s)| s.put.key == *key && s.refusals == s.attempts && wrote(request));

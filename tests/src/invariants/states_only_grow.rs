@@ -4,6 +4,7 @@
 use driftkv_core::causality::Dot;
 
 use crate::facts::{hides, state_of};
+use crate::trace;
 use crate::world::disk::Write;
 
 /// What this write forgot.
@@ -12,8 +13,11 @@ pub fn check(node: usize, write: &Write) -> Vec<String> {
     let old = state_of(write.space, &write.key, old);
     let (Some((key, old)), Some((_, new))) = (old, state_of(write.space, &write.key, new)) else { return Vec::new() };
     let tops = old.context().0.into_iter().map(|(actor, counter)| Dot { actor, counter });
-    let forgotten =
-        tops.filter(|dot| !new.knows(*dot)).map(|dot| format!("n{node} forgets {dot:?} of {:?}", key.key()));
+    let forgotten = tops
+        .filter(|dot| !new.knows(*dot))
+        .map(|dot| format!("n{node} forgets {} of {:?}", trace::dot(dot), key.key()));
     let again = new.dots().filter(|(dot, _)| hides(&old, *dot));
-    forgotten.chain(again.map(|(dot, _)| format!("n{node} shows {dot:?} again, which it had covered"))).collect()
+    forgotten
+        .chain(again.map(|(dot, _)| format!("n{node} shows {} again, which it had covered", trace::dot(dot))))
+        .collect()
 }

@@ -7,6 +7,7 @@ use driftkv_core::causality::State;
 use driftkv_core::id::Key;
 
 use crate::facts::{Facts, hides};
+use crate::trace;
 
 /// What was covered without a right.
 pub fn check(key: &Key, last: &State, facts: &Facts) -> Vec<String> {
@@ -15,7 +16,7 @@ pub fn check(key: &Key, last: &State, facts: &Facts) -> Vec<String> {
     for ((_, dot), mint) in mints.filter(|((_, dot), _)| hides(last, *dot)) {
         let written_by = mint.payload.request;
         if !facts.sent.keys().any(|request| facts.may_cover(key, *request, *dot, written_by)) {
-            broken.push(format!("{:?} ({dot:?}) is covered, and no put had seen it", mint.payload.value));
+            broken.push(format!("{:?} ({}) is covered, and no put had seen it", mint.payload.value, trace::dot(*dot)));
         }
     }
     broken

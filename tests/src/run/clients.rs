@@ -105,7 +105,7 @@ impl Clients {
             {
                 self.retry(world, c, put);
             }
-            if now < Time(BEGIN_MS) || self.clients[c].doing.is_some() || !chance(world, 4) {
+            if now < Time(BEGIN_MS) || self.clients[c].doing.is_some() || !chance(world, 6) {
                 continue;
             }
             let key = self.key(world);

@@ -30,7 +30,7 @@ impl Faults {
         }
         self.next = world.now.plus(world.rng.random_range(20..self.calm_ms));
         let (a, b) = (world.rng.random_range(0..world.count()), world.rng.random_range(0..world.count()));
-        match world.rng.random_range(0..16u32) {
+        match world.rng.random_range(0..20u32) {
             0 | 1 if world.is_up(a) => world.crash(a),
             2 if world.is_up(a) => world.stop(a),
             0..=4 if !world.is_up(a) => world.start(a),
@@ -43,7 +43,8 @@ impl Faults {
                 world.cut(a, b, cut);
                 world.cut(b, a, cut);
             }
-            8 => split(world, a),
+            8 => split(world, |node| node <= a),
+            18 | 19 => split(world, |node| node == a),
             9 | 10 => world.heal(),
             11 if world.is_up(a) => world.pause(a),
             12 => (0..world.count()).for_each(|node| world.resume(node)),
@@ -57,6 +58,10 @@ impl Faults {
             }
             15 if world.rng.random_range(0..2) == 0 => world.stop_clock(a),
             15 => world.run_clocks(),
+            16 | 17 if world.is_up(a) => {
+                world.crash(a);
+                world.start(a);
+            }
             _ => {}
         }
     }
@@ -79,10 +84,10 @@ fn any_cut(world: &mut World) -> Cut {
 }
 
 /// Cuts the cluster in two sides.
-fn split(world: &mut World, at: usize) {
+fn split(world: &mut World, is_here: impl Fn(usize) -> bool) {
     let cut = any_cut(world);
     for from in 0..world.count() {
-        for to in (0..world.count()).filter(|to| (from <= at) != (*to <= at)) {
+        for to in (0..world.count()).filter(|to| is_here(from) != is_here(*to)) {
             world.cut(from, to, cut);
         }
     }

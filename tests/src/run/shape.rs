@@ -5,7 +5,7 @@ use driftkv_core::config::{ClusterConfig, Limits};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::world::PARTITIONS;
+use crate::world::{PARTITIONS, Pace};
 
 /// What one run looks like.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub struct Shape {
     pub is_impatient: bool,
     /// The longest time between two faults, in milliseconds.
     pub calm_ms: u64,
+    /// Disks and anti-entropy are slow at times, so that more is lost in a crash and differences last.
+    pub pace: Pace,
 }
 
 impl Shape {
@@ -49,6 +51,10 @@ impl Shape {
             has_own_quorums: rng.random_range(0..3) == 0,
             is_impatient: rng.random_range(0..3) == 0,
             calm_ms: if rng.random_range(0..3) == 0 { 80 } else { 300 },
+            pace: Pace {
+                sync_ms: if rng.random_range(0..3) == 0 { 150 } else { 25 },
+                tree_interval_ms: if rng.random_range(0..3) == 0 { 300 } else { 20 },
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use driftkv_core::effect::Input;
 use rand::RngExt;
 
 use super::network::Cut;
-use super::{Due, World, incarnation};
+use super::{Due, TICK_MS, World, incarnation};
 
 impl World {
     /// Starts a node on its disk.
@@ -17,7 +17,7 @@ impl World {
         self.trace.note(self.now, || format!("n{node} starts"));
         self.effects(node, effects);
         if self.machines[node].boot == 1 {
-            self.after(5, Due::Tick { node });
+            self.after(TICK_MS, Due::Tick { node });
         }
         self.relink();
     }
