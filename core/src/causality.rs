@@ -21,8 +21,8 @@ const CONTEXT_VERSION: u8 = 1;
 pub struct Epoch {
     /// The boot count when it was made.
     pub boot: u32,
-    /// Its number in that boot.
-    pub number: u32,
+    /// Its number in that boot; one for each absent key that is written, so 32 bits would not last.
+    pub number: u64,
 }
 
 /// Who mints dots: a data directory in one epoch.
@@ -66,7 +66,7 @@ impl Entry {
     fn raise_floor(&mut self, floor: u64) {
         if floor > self.floor {
             self.floor = floor;
-            self.dots = self.dots.split_off(&floor.saturating_add(1));
+            self.dots = floor.checked_add(1).map(|next| self.dots.split_off(&next)).unwrap_or_default();
         }
     }
 }
@@ -170,7 +170,7 @@ impl State {
             return Bytes::new();
         }
         let values: usize = self.dots().map(|(_, p)| 32 + p.value.as_ref().map_or(0, Bytes::len)).sum();
-        let mut out = BytesMut::with_capacity(8 + self.actors.len() * 32 + values);
+        let mut out = BytesMut::with_capacity(8 + self.actors.len() * 36 + values);
         out.put_u8(STATE_VERSION);
         out.put_u32(self.actors.len() as u32);
         for (actor, entry) in &self.actors {
@@ -195,7 +195,7 @@ impl State {
         if r.u8()? != STATE_VERSION {
             return Err(Malformed("unknown state version"));
         }
-        for _ in 0..r.count(28)? {
+        for _ in 0..r.count(32)? {
             let actor = read_actor(&mut r)?;
             let mut entry = Entry { floor: r.u64()?, dots: BTreeMap::new() };
             for _ in 0..r.count(25)? {
@@ -214,6 +214,11 @@ impl State {
 }
 
 impl Context {
+    /// Whether `dot` is covered.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.0.get(&dot.actor).is_some_and(|top| dot.counter <= *top)
+    }
+
     /// Adds what `other` has seen.
     pub fn join(&mut self, other: &Context) {
         for (actor, top) in &other.0 {
@@ -224,7 +229,7 @@ impl Context {
 
     /// The opaque token for a client: versioned, bound to cluster, bucket and key, checksummed (no defence against forgery).
     pub fn to_token(&self, cluster: ClusterId, key: &Key) -> Bytes {
-        let mut out = BytesMut::with_capacity(21 + self.0.len() * 24);
+        let mut out = BytesMut::with_capacity(21 + self.0.len() * 28);
         out.put_u8(CONTEXT_VERSION);
         out.put_u32(self.0.len() as u32);
         for (actor, top) in &self.0 {
@@ -255,7 +260,7 @@ impl Context {
             return Err(Malformed("unknown context version"));
         }
         let mut context = Context::default();
-        for _ in 0..r.count(24)? {
+        for _ in 0..r.count(28)? {
             let actor = read_actor(&mut r)?;
             context.0.insert(actor, r.u64()?);
         }
@@ -274,11 +279,11 @@ fn binding(body: &[u8], cluster: ClusterId, key: &Key) -> u64 {
 fn put_actor(out: &mut BytesMut, actor: Actor) {
     out.put_u64(actor.incarnation.0);
     out.put_u32(actor.epoch.boot);
-    out.put_u32(actor.epoch.number);
+    out.put_u64(actor.epoch.number);
 }
 
 fn read_actor(r: &mut Reader) -> Result<Actor, Malformed> {
-    Ok(Actor { incarnation: Incarnation(r.u64()?), epoch: Epoch { boot: r.u32()?, number: r.u32()? } })
+    Ok(Actor { incarnation: Incarnation(r.u64()?), epoch: Epoch { boot: r.u32()?, number: r.u64()? } })
 }
 
 fn put_payload(out: &mut BytesMut, payload: &Payload) {

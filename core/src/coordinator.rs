@@ -3,11 +3,13 @@
 //! Invariant: every operation has a deadline and ends by it.
 
 use crate::causality::Context;
-use crate::effect::{Effect, Failure, Put, Reply};
+use crate::effect::{Effect, Failure, Put, Reply, Request};
 use crate::id::{ClusterId, CommitNo, Incarnation, Key, PartitionId};
 use crate::message::Message;
+use crate::minting::COUNTER_MAX;
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
+use crate::quorum::Quorum;
 use crate::store::{Store, StoreError};
 use crate::time::Time;
 
@@ -18,6 +20,9 @@ pub(crate) use forward::{ForwardOp, ForwardedHere};
 pub use forward::{decode_forwarded_outcome, decode_forwarded_put};
 pub(crate) use get::FetchOp;
 pub(crate) use put::PutOp;
+
+/// Writers in a context: a key gets a new one for each node and unclean boot that wrote it.
+const CONTEXT_ACTORS_MAX: usize = 4_096;
 
 /// Who waits for the outcome of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,17 @@ impl Node {
         at.plus(u64::from(timeout.min(self.settings.timeout_ms_max)))
     }
 
+    /// The failure of a request whose time was over before it was begun.
+    pub(crate) fn expired(&self, at: Time, request: &Request) -> Option<Failure> {
+        let cluster = &self.settings.cluster;
+        let (timeout_ms, asked, default) = match request {
+            Request::Get(get) => (get.timeout_ms, get.r, cluster.read_quorum),
+            Request::Put(put) => (put.timeout_ms, put.w, cluster.write_quorum),
+        };
+        let needed = if asked == 0 { default } else { asked };
+        (self.now >= self.deadline(at, timeout_ms)).then(|| Quorum::new(needed, true).failure(true, false))
+    }
+
     /// Time left for a message, at least 1 ms: 0 would mean no limit.
     pub(crate) fn remaining(&self, deadline: Time) -> u32 {
         u32::try_from(self.now.until(deadline)).unwrap_or(u32::MAX).max(1)
@@ -139,7 +155,28 @@ impl Node {
         put.r = self.quorum_of("r", put.r, self.settings.cluster.read_quorum)?;
         put.w = self.quorum_of("w", put.w, self.settings.cluster.write_quorum)?;
         let context = Context::from_token(&put.context, self.cluster_id(), &put.key);
-        context.map_err(|e| Failure::BadContext(e.0.to_owned()))
+        let context = context.map_err(|e| Failure::BadContext(e.0.to_owned()))?;
+        self.check_context(&context).map_err(|why| Failure::BadContext(why.to_owned()))?;
+        Ok(context)
+    }
+
+    /// Anybody can compute a token's checksum. One that covers what was never written would cover what is written next.
+    fn check_context(&self, context: &Context) -> Result<(), &'static str> {
+        if context.0.len() > CONTEXT_ACTORS_MAX {
+            return Err("it names more writers than any key has");
+        }
+        for (actor, top) in &context.0 {
+            if self.layout.as_ref().is_none_or(|layout| layout.member(actor.incarnation).is_none()) {
+                return Err("it names a writer that is no member of this cluster");
+            }
+            if actor.incarnation == self.me() && !self.minting.has_made(actor.epoch) {
+                return Err("it covers writes of this node that were never made");
+            }
+            if *top > COUNTER_MAX {
+                return Err("it covers more writes than can have been made");
+            }
+        }
+        Ok(())
     }
 
     /// How to hold a reply whose content was fixed when `gate` was set; `None`: in this very batch.

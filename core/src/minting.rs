@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::causality::{Actor, Context, Dot, Epoch, Payload};
+use crate::causality::{Actor, Context, Dot, Epoch, Payload, State};
 use crate::id::{Incarnation, Key, RequestId};
 use crate::planted::{Bug, planted};
 use crate::record::Record;
@@ -18,6 +18,8 @@ const CLEAN_SINCE: &[u8] = b"clean_since";
 const CLEAN_STOP: &[u8] = b"clean_stop";
 const FALLBACK_KEYS_MAX: usize = 10_000;
 const APPLIED_MAX: usize = 8_192;
+/// No counter grows this far by minting; a context that says more is forged, and an epoch that shows more is left.
+pub(crate) const COUNTER_MAX: u64 = 1 << 48;
 
 /// Mints the dots of one boot.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) struct Minting {
     pub(crate) incarnation: Incarnation,
     pub(crate) boot: u32,
     clean_since: u32,
-    next_epoch: u32,
+    next_epoch: u64,
     /// Where we coordinated as a fallback: the epoch and its last counter.
     fallback: BTreeMap<Key, (Epoch, u64)>,
     pub(crate) applied: Applied,
@@ -61,12 +63,13 @@ impl Minting {
     pub(crate) fn mint(&mut self, record: &mut Record, is_present: bool, cover: &Context, payload: Payload) -> bool {
         let valid = record.own_epoch.filter(|epoch| {
             let actor = self.actor(*epoch);
-            let is_known = cover.0.get(&actor).is_none_or(|top| *top <= record.state.top(actor));
+            let top = record.state.top(actor);
+            let is_known = cover.0.get(&actor).is_none_or(|seen| *seen <= top) && top < COUNTER_MAX;
             let is_clean = epoch.boot >= self.clean_since || planted(Bug::EpochSurvivesCrash);
             is_present && is_known && is_clean
         });
-        let epoch = valid.unwrap_or_else(|| self.fresh_epoch(is_present));
         record.state.cover(cover);
+        let epoch = valid.unwrap_or_else(|| self.fresh_epoch(&record.state, is_present));
         self.add(record, epoch, payload);
         record.own_epoch = Some(epoch);
         valid.is_none()
@@ -76,9 +79,10 @@ impl Minting {
     /// and only while the merge shows exactly what we minted last.
     pub(crate) fn mint_as_fallback(&mut self, key: &Key, record: &mut Record, cover: &Context, payload: Payload) {
         let remembered = self.fallback.get(key).copied();
-        let valid = remembered.filter(|(epoch, counter)| record.state.top(self.actor(*epoch)) == *counter);
-        let epoch = valid.map_or_else(|| self.fresh_epoch(!record.state.is_empty()), |(epoch, _)| epoch);
+        let is_present = !record.state.is_empty();
         record.state.cover(cover);
+        let valid = remembered.filter(|(epoch, counter)| record.state.top(self.actor(*epoch)) == *counter);
+        let epoch = valid.map_or_else(|| self.fresh_epoch(&record.state, is_present), |(epoch, _)| epoch);
         let dot = self.add(record, epoch, payload);
         if self.fallback.len() >= FALLBACK_KEYS_MAX {
             self.fallback.pop_first();
@@ -101,13 +105,24 @@ impl Minting {
         Actor { incarnation: self.incarnation, epoch }
     }
 
-    fn fresh_epoch(&mut self, is_present: bool) -> Epoch {
+    /// One of which `state` shows nothing. Only a forged context can show something of an epoch not made yet; each
+    /// such epoch is passed over once.
+    fn fresh_epoch(&mut self, state: &State, is_present: bool) -> Epoch {
         if !is_present && planted(Bug::NoFreshEpochOnAbsentKey) {
             return Epoch { boot: self.boot, number: 0 };
         }
-        let number = self.next_epoch;
-        self.next_epoch += 1;
-        Epoch { boot: self.boot, number }
+        loop {
+            let epoch = Epoch { boot: self.boot, number: self.next_epoch };
+            self.next_epoch += 1;
+            if state.top(self.actor(epoch)) == 0 {
+                return epoch;
+            }
+        }
+    }
+
+    /// Whether this node can have minted under `epoch`.
+    pub(crate) fn has_made(&self, epoch: Epoch) -> bool {
+        epoch.boot < self.boot || (epoch.boot == self.boot && epoch.number < self.next_epoch)
     }
 }
 
@@ -185,6 +200,24 @@ mod tests {
         let mut minting = Minting::boot(Incarnation(1), &mut MemStore::default()).unwrap();
         let first = minted(&mut minting, &mut Record::default(), false);
         assert_ne!(minted(&mut minting, &mut Record::default(), false), first);
+    }
+
+    #[test]
+    fn epochs_of_which_a_state_shows_something_are_passed_over() {
+        let mut minting = Minting::boot(Incarnation(1), &mut MemStore::default()).unwrap();
+        let mut forged = Context::default();
+        for number in 0..9 {
+            forged.0.insert(Actor { incarnation: Incarnation(1), epoch: Epoch { boot: 1, number } }, u64::MAX);
+        }
+        for is_fallback in [false, true] {
+            let mut record = Record::default();
+            if is_fallback {
+                minting.mint_as_fallback(&Key::new("b", "k"), &mut record, &forged, payload(1));
+            } else {
+                minting.mint(&mut record, false, &forged, payload(1));
+            }
+            assert_eq!(record.state.dots().count(), 1, "the write is there");
+        }
     }
 
     #[test]

@@ -266,6 +266,8 @@ impl Node {
         } else if self.in_flight() >= self.settings.in_flight_max as usize {
             let in_flight = self.settings.in_flight_max;
             self.reply(Hold::Now, token, Err(Failure::Overloaded { in_flight }));
+        } else if let Some(failure) = self.expired(at, &request) {
+            self.reply(Hold::Now, token, Err(failure));
         } else {
             return match request {
                 Request::Get(get) => self.start_get(store, token, at, get),

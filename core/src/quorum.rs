@@ -1,7 +1,8 @@
-//! Counts who answered: primaries and fallbacks apart, each node once (Dynamo 4.5, 4.6).
-//! Invariant: in strict mode a fallback never counts; one node never counts twice, however often it answers.
+//! Counts copies towards a quorum, one for each owner of the key: its own, or that of whoever stands in for it (Dynamo 4.5, 4.6).
+//! Invariants: in strict mode a stand-in never counts; an owner and its stand-in are one copy, since the stand-in hands it
+//! over; nobody counts twice, however often it answers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::effect::{Achieved, Failure};
 use crate::id::Incarnation;
@@ -12,40 +13,38 @@ use crate::planted::{Bug, planted};
 pub struct Quorum {
     needed: u32,
     is_sloppy: bool,
-    primaries: BTreeSet<Incarnation>,
-    fallbacks: BTreeSet<Incarnation>,
+    /// For which owners there is an answer, and whether it is the owner's own.
+    owners: BTreeMap<Incarnation, bool>,
     repeats: u32,
 }
 
 impl Quorum {
-    /// Nobody has answered yet. `is_sloppy`: fallbacks count.
+    /// Nobody has answered yet. `is_sloppy`: stand-ins count.
     pub fn new(needed: u32, is_sloppy: bool) -> Self {
-        Quorum { needed, is_sloppy, primaries: BTreeSet::new(), fallbacks: BTreeSet::new(), repeats: 0 }
+        Quorum { needed, is_sloppy, owners: BTreeMap::new(), repeats: 0 }
     }
 
-    /// Counts an answer; a second one of the same node changes nothing.
-    pub fn add(&mut self, node: Incarnation, is_primary: bool) {
-        let set =
-            if is_primary || planted(Bug::FallbackCountsAsPrimary) { &mut self.primaries } else { &mut self.fallbacks };
-        if !set.insert(node) && planted(Bug::AnswersCountedTwice) {
+    /// Counts an answer of `node`, for itself or for the owner it stands in for.
+    pub fn add(&mut self, node: Incarnation, stands_for: Option<Incarnation>) {
+        let is_owner = stands_for.is_none() || planted(Bug::FallbackCountsAsPrimary);
+        let answers = self.owners.len();
+        *self.owners.entry(stands_for.unwrap_or(node)).or_default() |= is_owner;
+        if answers == self.owners.len() && planted(Bug::AnswersCountedTwice) {
             self.repeats += 1;
         }
     }
 
     /// Enough have answered.
     pub fn is_reached(&self) -> bool {
-        self.counted() >= self.needed
-    }
-
-    fn counted(&self) -> u32 {
-        let fallbacks = if self.is_sloppy { self.fallbacks.len() as u32 } else { 0 };
-        self.primaries.len() as u32 + self.repeats + fallbacks
+        let Achieved { primaries, fallbacks, .. } = self.achieved();
+        primaries + if self.is_sloppy { fallbacks } else { 0 } >= self.needed
     }
 
     /// The counts for the client.
     pub fn achieved(&self) -> Achieved {
-        let primaries = self.primaries.len() as u32 + self.repeats;
-        Achieved { primaries, fallbacks: self.fallbacks.len() as u32, is_strict: primaries >= self.needed }
+        let own = self.owners.values().filter(|is_own| **is_own).count() as u32;
+        let (primaries, fallbacks) = (own + self.repeats, self.owners.len() as u32 - own);
+        Achieved { primaries, fallbacks, is_strict: primaries >= self.needed }
     }
 
     /// The failure that says these counts.
@@ -57,5 +56,46 @@ impl Quorum {
         } else {
             Failure::QuorumNotReached { needed, primaries, fallbacks, maybe_applied }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNERS: [Incarnation; 3] = [Incarnation(1), Incarnation(2), Incarnation(3)];
+    const OTHER: Incarnation = Incarnation(9);
+
+    #[test]
+    fn an_owner_and_its_stand_in_are_one_copy() {
+        let mut quorum = Quorum::new(3, true);
+        quorum.add(OWNERS[0], None);
+        quorum.add(OTHER, Some(OWNERS[1]));
+        quorum.add(OWNERS[1], None);
+        assert!(!quorum.is_reached());
+        assert_eq!(quorum.achieved(), Achieved { primaries: 2, fallbacks: 0, is_strict: false });
+        quorum.add(OTHER, Some(OWNERS[2]));
+        assert!(quorum.is_reached());
+        assert_eq!(quorum.achieved(), Achieved { primaries: 2, fallbacks: 1, is_strict: false });
+    }
+
+    #[test]
+    fn a_second_answer_changes_nothing() {
+        let mut quorum = Quorum::new(2, true);
+        for _ in 0..3 {
+            quorum.add(OWNERS[0], None);
+            quorum.add(OTHER, Some(OWNERS[0]));
+        }
+        assert!(!quorum.is_reached());
+    }
+
+    #[test]
+    fn in_strict_mode_a_stand_in_is_told_and_does_not_count() {
+        let mut quorum = Quorum::new(2, false);
+        quorum.add(OWNERS[0], None);
+        quorum.add(OTHER, Some(OWNERS[1]));
+        assert!(!quorum.is_reached());
+        let failure = Failure::QuorumNotReached { needed: 2, primaries: 1, fallbacks: 1, maybe_applied: true };
+        assert_eq!(quorum.failure(false, true), failure);
     }
 }

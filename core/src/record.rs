@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 const VERSION: u8 = 1;
 /// version | checksum | state hash | has epoch | epoch
-const HEADER: usize = 1 + 8 + 8 + 1 + 8;
+const HEADER: usize = 1 + 8 + 8 + 1 + 12;
 
 /// What is stored under one key.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -49,7 +49,7 @@ impl Record {
         body.put_u8(u8::from(self.own_epoch.is_some()));
         let epoch = self.own_epoch.unwrap_or(Epoch { boot: 0, number: 0 });
         body.put_u32(epoch.boot);
-        body.put_u32(epoch.number);
+        body.put_u64(epoch.number);
         let sum = header_sum(hash, self.own_epoch);
         if let Some(place) = body.get_mut(1..9) {
             place.copy_from_slice(&sum.to_be_bytes());
@@ -67,7 +67,7 @@ impl Record {
             let version = r.u8()?;
             let (sum, hash) = (r.u64()?, r.u64()?);
             let has = r.u8()?;
-            let epoch = Epoch { boot: r.u32()?, number: r.u32()? };
+            let epoch = Epoch { boot: r.u32()?, number: r.u64()? };
             let own_epoch = match has {
                 0 => None,
                 1 => Some(epoch),
@@ -94,10 +94,11 @@ impl Record {
 
 /// The state is covered by its own hash; the rest by this.
 fn header_sum(hash: u64, own_epoch: Option<Epoch>) -> u64 {
-    let mut header = BytesMut::with_capacity(17);
-    header.put_u64(hash);
-    let epoch = own_epoch.map_or(u64::MAX, |e| u64::from(e.boot) << 32 | u64::from(e.number));
-    header.put_u64(epoch);
+    let epoch = own_epoch.map_or(u128::MAX, |e| u128::from(e.boot) << 64 | u128::from(e.number));
+    let mut header = [0; 24];
+    let (state, own) = header.split_at_mut(8);
+    state.copy_from_slice(&hash.to_be_bytes());
+    own.copy_from_slice(&epoch.to_be_bytes());
     XxHash3_64::oneshot(&header)
 }
 

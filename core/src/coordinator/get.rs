@@ -2,7 +2,7 @@
 //! Follows Dynamo (SOSP 2007) 4.5; read repair, and `monotonic` as in ABD: a majority holds the answer before it is given.
 //! Invariant: one node counts once; a monotonic answer is held by a majority of primaries when it leaves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::put::PutStart;
 use super::{Origin, Role};
@@ -49,7 +49,8 @@ pub(crate) struct FetchOp {
     was_applied: bool,
     /// What each primary showed.
     shown: BTreeMap<Incarnation, u64>,
-    waiting: BTreeSet<Incarnation>,
+    /// Who was asked, and the owner it stands in for.
+    waiting: BTreeMap<Incarnation, Option<Incarnation>>,
     fallbacks: VecDeque<Incarnation>,
     asked_at: Time,
     deadline: Time,
@@ -58,7 +59,7 @@ pub(crate) struct FetchOp {
 
 impl FetchOp {
     pub(crate) fn waits_for(&self, peer: Incarnation) -> bool {
-        self.waiting.contains(&peer)
+        self.waiting.contains_key(&peer)
     }
 
     fn is_monotonic(&self) -> bool {
@@ -121,7 +122,7 @@ impl Node {
             known_hash: 0,
             was_applied: false,
             shown: BTreeMap::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             fallbacks: self.fallbacks(partition).into(),
             asked_at: self.now,
             deadline,
@@ -129,18 +130,20 @@ impl Node {
             reader,
             key,
         };
-        let primaries = self.primaries(partition);
-        if primaries.contains(&self.me()) {
-            self.show_local(store, &mut op, true)?;
+        let (primaries, me) = (self.primaries(partition), self.me());
+        let is_missing = |p: &&Incarnation| **p != me && !self.is_reachable(**p);
+        let missing: Vec<Incarnation> = primaries.iter().filter(is_missing).copied().collect();
+        if primaries.contains(&me) {
+            self.show_local(store, &mut op, None)?;
         } else if matches!(&op.reader, Reader::Put(start) if start.role == Role::Fallback) {
-            self.show_local(store, &mut op, false)?;
+            let owner = missing.first().or(primaries.first()).copied();
+            self.show_local(store, &mut op, owner)?;
         }
-        let me = self.me();
         for primary in primaries.into_iter().filter(|p| *p != me) {
-            if self.is_reachable(primary) {
-                self.ask(&mut op, id, primary, false);
+            if missing.contains(&primary) {
+                self.ask_other(store, &mut op, id, primary)?;
             } else {
-                self.ask_other(store, &mut op, id)?;
+                self.ask(&mut op, id, primary, None);
             }
         }
         self.opened_in_batch(id);
@@ -150,12 +153,17 @@ impl Node {
         self.advance_fetch(store, id)
     }
 
-    fn show_local(&mut self, store: &dyn Store, op: &mut FetchOp, is_primary: bool) -> Result<(), StoreError> {
+    fn show_local(
+        &mut self,
+        store: &dyn Store,
+        op: &mut FetchOp,
+        stands_for: Option<Incarnation>,
+    ) -> Result<(), StoreError> {
         let state = self.read_local(store, &op.key)?.0;
         let me = self.me();
         op.was_applied |= op.request.is_some_and(|id| self.was_applied(&state, id));
-        op.quorum.add(me, is_primary);
-        if is_primary {
+        op.quorum.add(me, stands_for);
+        if stands_for.is_none() {
             op.known_hash = state.hash();
             op.shown.insert(me, op.known_hash);
         }
@@ -164,21 +172,27 @@ impl Node {
         Ok(())
     }
 
-    fn ask(&mut self, op: &mut FetchOp, id: u64, to: Incarnation, as_fallback: bool) {
+    fn ask(&mut self, op: &mut FetchOp, id: u64, to: Incarnation, stands_for: Option<Incarnation>) {
         let fetch = Fetch {
             op: id,
             key: op.key.clone(),
             known_hash: op.known_hash,
             request: op.request,
             remaining_ms: self.remaining(op.deadline),
-            as_fallback,
+            as_fallback: stands_for.is_some(),
         };
-        op.waiting.insert(to);
+        op.waiting.insert(to, stands_for);
         self.send(Hold::Now, to, Message::Fetch(fetch));
     }
 
-    /// In place of a primary that does not answer: the next live fallback, if fallbacks count.
-    fn ask_other(&mut self, store: &dyn Store, op: &mut FetchOp, id: u64) -> Result<(), StoreError> {
+    /// In place of `owner`, which does not answer: the next live fallback, if fallbacks count.
+    fn ask_other(
+        &mut self,
+        store: &dyn Store,
+        op: &mut FetchOp,
+        id: u64,
+        owner: Incarnation,
+    ) -> Result<(), StoreError> {
         if !self.is_sloppy() || op.is_monotonic() || !matches!(op.phase, Phase::Asking) {
             return Ok(());
         }
@@ -186,10 +200,10 @@ impl Node {
             if node == self.me() {
                 self.opened_in_batch(id);
                 op.gate = None;
-                return self.show_local(store, op, false);
+                return self.show_local(store, op, Some(owner));
             }
             if self.is_reachable(node) {
-                self.ask(op, id, node, true);
+                self.ask(op, id, node, Some(owner));
                 return Ok(());
             }
         }
@@ -216,12 +230,13 @@ impl Node {
                 state.hash()
             }
         };
-        if !op.waiting.remove(&from) && !planted(Bug::AnswersCountedTwice) {
+        let asked = op.waiting.remove(&from);
+        if asked.is_none() && !planted(Bug::AnswersCountedTwice) {
             return Ok(());
         }
         op.was_applied |= reply.was_applied;
         let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
-        op.quorum.add(from, is_primary);
+        op.quorum.add(from, asked.flatten());
         if is_primary {
             op.shown.insert(from, hash);
             if matches!(op.phase, Phase::Repairing { .. }) {
@@ -247,8 +262,8 @@ impl Node {
         from: Incarnation,
     ) -> Result<(), StoreError> {
         let Some(mut op) = self.fetches.remove(&id) else { return Ok(()) };
-        if op.waiting.remove(&from) {
-            self.ask_other(store, &mut op, id)?;
+        if let Some(stands_for) = op.waiting.remove(&from) {
+            self.ask_other(store, &mut op, id, stands_for.unwrap_or(from))?;
         }
         self.fetches.insert(id, op);
         self.advance_fetch(store, id)
@@ -329,7 +344,7 @@ impl Node {
         let Some(op) = self.fetches.get_mut(&id) else { return };
         let Phase::Repairing { holders, .. } = &mut op.phase else { return };
         if hash == op.fold.hash() {
-            holders.add(node, true);
+            holders.add(node, None);
             self.finish_monotonic(id);
             return;
         }
@@ -341,7 +356,7 @@ impl Node {
             remaining_ms: 0,
             purpose: Purpose::Repair,
         };
-        op.waiting.insert(node);
+        op.waiting.insert(node, None);
         self.observe(Event::ReadRepair(node));
         self.send(Hold::Batch, node, Message::Replicate(replicate));
     }
@@ -352,7 +367,7 @@ impl Node {
         let Phase::Repairing { holders, .. } = &mut op.phase else { return };
         if hash == fold_hash {
             op.waiting.remove(&from);
-            holders.add(from, true);
+            holders.add(from, None);
             self.finish_monotonic(id);
         }
     }
@@ -365,7 +380,7 @@ impl Node {
             && is_shown
             && op.gate.is_some_and(|gate| gate <= self.synced)
         {
-            holders.add(me, true);
+            holders.add(me, None);
             self.finish_monotonic(id);
         }
     }
@@ -428,7 +443,7 @@ impl Node {
         }
         op.asked_at = self.now;
         self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
-        let late: Vec<Incarnation> = op.waiting.iter().copied().collect();
+        let late: Vec<Incarnation> = op.waiting.keys().copied().collect();
         for node in late {
             self.suspect(node);
             self.replace_in_fetch(store, id, node)?;

@@ -42,6 +42,8 @@ pub(crate) struct PutOp {
     waiting: BTreeMap<Incarnation, (Time, Option<Incarnation>)>,
     fallbacks: VecDeque<Incarnation>,
     is_local_pending: bool,
+    /// Whose copy ours is, if we are no owner.
+    stands_for: Option<Incarnation>,
     has_replied: bool,
     deadline: Time,
     context: Bytes,
@@ -126,6 +128,11 @@ impl Node {
     }
 
     fn put_minted(&mut self, store: &mut dyn Store, mut start: PutStart, seen: &State) -> Result<(), StoreError> {
+        if self.now >= start.deadline {
+            let failure = Quorum::new(start.put.w, self.is_sloppy()).failure(true, false);
+            self.respond(start.origin, Hold::Now, Err(failure));
+            return Ok(());
+        }
         let key = start.put.key.clone();
         let local = self.read_local(store, &key)?.0;
         let (live, live_seen) = (local.live_count() as u32, seen.live_count() as u32);
@@ -139,9 +146,11 @@ impl Node {
             }
             Intent::CreateOnly | Intent::OverwriteAll => start.context = seen.context(),
         }
+        // Tombstones and repeats are held and travel as well. A put that covers at least one does not add to them.
         let siblings_max = self.settings.cluster.limits.siblings_max;
-        if start.context.0.is_empty() && live >= siblings_max {
-            self.respond(start.origin, Hold::Batch, Err(Failure::TooManySiblings { siblings: live, siblings_max }));
+        let siblings = local.dots().count() as u32;
+        if siblings >= siblings_max && !local.dots().any(|(dot, _)| start.context.covers(dot)) {
+            self.respond(start.origin, Hold::Batch, Err(Failure::TooManySiblings { siblings, siblings_max }));
             return Ok(());
         }
         let payload = Payload { request: start.put.request, value: start.put.value.clone() };
@@ -182,6 +191,7 @@ impl Node {
             waiting: BTreeMap::new(),
             fallbacks,
             is_local_pending: true,
+            stands_for: None,
             has_replied: false,
             deadline,
             context,
@@ -206,6 +216,7 @@ impl Node {
         if role == Role::Fallback {
             let target = if missing.is_empty() { primaries.first().copied() } else { Some(missing.remove(0)) };
             let Some(target) = target else { return Ok(()) };
+            op.stands_for = Some(target);
             if self.store_hint(store, target, &op.key, state)?.is_err() {
                 // Our own hint is what the write would rest on; without it we are not a replica of this put.
                 op.is_local_pending = false;
@@ -265,8 +276,7 @@ impl Node {
         let me = self.me();
         let Some(op) = self.puts.get_mut(&id) else { return };
         if std::mem::take(&mut op.is_local_pending) {
-            let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, me));
-            op.quorum.add(me, is_primary);
+            op.quorum.add(me, op.stands_for);
         }
         self.advance_put(id);
     }
@@ -276,9 +286,10 @@ impl Node {
         if op.hash != hash {
             return;
         }
-        op.waiting.remove(&from);
-        let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
-        op.quorum.add(from, is_primary);
+        let asked = op.waiting.remove(&from);
+        if asked.is_some() || planted(Bug::AnswersCountedTwice) {
+            op.quorum.add(from, asked.and_then(|(_, hint_for)| hint_for));
+        }
         self.advance_put(id);
     }
 

@@ -356,4 +356,5 @@ fn a_hint_that_had_no_room_is_no_proof_that_a_put_was_applied() {
     assert!(net.replies[&2].is_err(), "nobody holds it, yet: {:?}", net.replies[&2]);
 }
 
+mod bounds;
 mod safety;

@@ -1,9 +1,9 @@
 //! The fence, and what a node must not say or keep.
 
 use super::{Net, five, key, member, put_of, value};
-use crate::causality::State;
+use crate::causality::{Actor, Context, Epoch, State};
 use crate::config::ClusterConfig;
-use crate::effect::{Effect, Input};
+use crate::effect::{Effect, Failure, Input, Intent, Put, Reply};
 use crate::fence::BootMark;
 use crate::id::{ClusterId, CommitNo, Incarnation};
 use crate::layout::{Layout, Member};
@@ -196,4 +196,81 @@ fn a_cluster_at_rest_writes_nothing() {
     net.pass(20_000);
     assert_eq!(net.stores.iter().map(Store::last_commit).collect::<Vec<_>>(), before);
     assert_eq!(net.get(0, 2, false).0, [value("v")]);
+}
+
+#[test]
+fn a_context_that_covers_what_was_never_written_is_refused() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    let me = Incarnation(owners[0] as u64 + 1);
+    let other = Incarnation(owners[1] as u64 + 1);
+    let actor = |incarnation, boot, number| Actor { incarnation, epoch: Epoch { boot, number } };
+    let forged = [
+        vec![(actor(Incarnation(77), 1, 1), 1)],
+        vec![(actor(me, 1, 1), 1)],
+        vec![(actor(me, 2, 0), 1)],
+        vec![(actor(other, 1, 1), u64::MAX)],
+        (0..5_000).map(|number| (actor(other, 1, number), 1)).collect(),
+    ];
+    for (token, map) in forged.into_iter().enumerate() {
+        let context = Context(map.into_iter().collect()).to_token(ClusterId(9), &key());
+        net.put(owners[0], token as u64, Put { context, ..put_of("v", token as u128) });
+        let reply = &net.replies[&(token as u64)];
+        assert!(matches!(reply, Err(Failure::BadContext(_))), "{token}: {reply:?}");
+    }
+    net.put(owners[0], 50, put_of("v", 50));
+    let context = net.get(owners[0], 51, false).1;
+    net.put(owners[0], 52, Put { context, ..put_of("w", 52) });
+    assert_eq!(net.get(1, 53, true).0, [value("w")]);
+}
+
+#[test]
+fn an_epoch_that_was_covered_before_it_was_made_hides_no_write() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    let actor = |number| Actor { incarnation: Incarnation(owners[1] as u64 + 1), epoch: Epoch { boot: 1, number } };
+    let map = (0..20).map(|number| (actor(number), 1_000)).collect();
+    let context = Context(map).to_token(ClusterId(9), &key());
+    net.put(owners[0], 1, Put { context, ..put_of("a", 1) });
+    net.put(owners[1], 2, put_of("b", 2));
+    assert_eq!(net.get(0, 3, false).0, [value("a"), value("b")]);
+}
+
+#[test]
+fn a_late_primary_and_its_stand_in_are_one_copy() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    net.cut.extend([owners[1], owners[2]]);
+    net.put(owners[0], 1, Put { w: 3, ..put_of("v", 1) });
+    net.pass(520);
+    assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "two stand-ins, for two owners: {:?}", net.replies[&1]);
+
+    let mut net = five();
+    net.cut.extend([owners[1], owners[2]]);
+    net.put(owners[0], 1, Put { w: 3, timeout_ms: 700, ..put_of("v", 1) });
+    let late = net.sent.iter().find(|(_, to, m)| to.0 == owners[1] as u64 + 1 && matches!(m, Message::Replicate(_)));
+    let (_, _, message) = late.unwrap().clone();
+    net.cut.remove(&owners[1]);
+    let from = Incarnation(owners[0] as u64 + 1);
+    net.input(owners[1], Input::Peer { from, at: net.now, envelope: envelope(1, message) });
+    net.cut.extend(net.owners().1);
+    net.pass(720);
+    let Err(Failure::DeadlineExceeded { needed: 3, primaries: 2, fallbacks: 0, .. }) = &net.replies[&1] else {
+        panic!("{:?}", net.replies[&1]);
+    };
+}
+
+#[test]
+fn a_fallback_that_coordinates_is_no_copy_beside_the_owner_it_stands_for() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    owners.iter().for_each(|owner| net.cut(*owner));
+    let put = Put { intent: Intent::OverwriteAll, ..put_of("v", 1) };
+    net.put(fallbacks[0], 1, Put { r: 1, ..put });
+    assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "{:?}", net.replies[&1]);
+    // The first owner is back while the others are not, and it is the one whose hint the coordinator holds.
+    net.heal(owners[0]);
+    net.pass(2_000);
+    let hints = net.nodes[fallbacks[0]].hints.iter().map(|(target, ..)| target.0 as usize - 1).collect::<Vec<_>>();
+    assert!(!hints.contains(&owners[0]), "{hints:?}");
 }
