@@ -196,6 +196,11 @@ impl Node {
         self.minting.boot
     }
 
+    /// The layout it goes by, if it has one.
+    pub fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
+    }
+
     /// Takes client requests now: it has a layout, has passed the fence, and is not stopping.
     pub fn is_serving(&self) -> bool {
         !self.is_stopping && self.not_ready().is_none()

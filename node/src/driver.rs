@@ -35,7 +35,7 @@ pub enum ReplyTo {
     Once(oneshot::Sender<Outcome>),
     /// A session; its channel has room for every request that it lets in flight.
     Session {
-        /// The client's number for the request.
+        /// The session's own number for the request.
         id: u64,
         /// The session.
         to: mpsc::Sender<(u64, Outcome)>,

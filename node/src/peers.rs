@@ -187,6 +187,11 @@ impl LaneState {
         self.is_up.store(is_up, Ordering::Release);
     }
 
+    /// So many messages had no room.
+    fn lost(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// These bytes are no longer queued.
     fn taken(&self, envelopes: &[Envelope]) {
         let bytes = envelopes.iter().map(size).sum();

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use driftkv_core::config::ClusterConfig;
 use driftkv_core::node::Node;
 use driftkv_proto::v1::peer_server::PeerServer;
 use driftkv_proto::v1::{admin_server, kv_server};
@@ -58,6 +59,16 @@ pub enum ServeError {
     /// The database failed before anything was served.
     #[error(transparent)]
     Store(#[from] driftkv_core::store::StoreError),
+    /// The flags contradict the layout in the data directory. Nothing was served; put the flag back.
+    #[error("{flag} is {asked}, but the cluster in the data directory was made with {stored}; it is fixed for its life")]
+    OtherLayout {
+        /// Which.
+        flag: &'static str,
+        /// What the layout says.
+        stored: u32,
+        /// What this start says.
+        asked: u32,
+    },
     /// The system gives no thread.
     #[error("no thread for the engine: {0}")]
     Thread(std::io::Error),
@@ -84,6 +95,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let settings = config.settings(dir.incarnation());
     let cluster = settings.cluster;
     let node = Node::open(settings, &mut store, clock.time(Instant::now()))?;
+    check_layout(&node, &cluster)?;
     tracing::info!(
         name = %config.name, incarnation = %dir.incarnation(), boot = node.boot(), data = %config.data.display(),
         client = %config.listen_client, peer = %config.listen_peer, admin = %config.listen_admin, "starting"
@@ -106,6 +118,19 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         End::Halted(why) => return Err(ServeError::Halted(why)),
     }
     Ok(())
+}
+
+/// What a layout fixed for the cluster's life cannot be changed by starting with other flags.
+fn check_layout(node: &Node, cluster: &ClusterConfig) -> Result<(), ServeError> {
+    let Some(layout) = node.layout() else { return Ok(()) };
+    let fixed = [
+        ("--partitions", layout.partitions, cluster.partitions),
+        ("--replication-factor", layout.replication_factor, cluster.replication_factor),
+    ];
+    match fixed.into_iter().find(|(_, stored, asked)| stored != asked) {
+        Some((flag, stored, asked)) => Err(ServeError::OtherLayout { flag, stored, asked }),
+        None => Ok(()),
+    }
 }
 
 /// Waits for the engine's end, and asks for it when `stop` comes.

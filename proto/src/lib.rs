@@ -22,6 +22,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The largest gRPC message either side sends or accepts, in bytes. Larger states travel in fragments.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The largest answer to a get, in bytes: the siblings of one key add up to at most 1 GiB, whatever the cluster's limits.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024 + 16 * 1024 * 1024;
+
 /// The length of a request id, in bytes.
 pub const REQUEST_ID_BYTES: usize = 16;
 

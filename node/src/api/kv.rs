@@ -12,7 +12,7 @@ use driftkv_core::effect::{Failure, Put, Request};
 use driftkv_core::id::RequestId;
 use driftkv_proto::v1::kv_server::{Kv, KvServer};
 use driftkv_proto::v1::session_reply::Reply as Wire;
-use driftkv_proto::{FRAME_BYTES_MAX, v1};
+use driftkv_proto::{FRAME_BYTES_MAX, REPLY_BYTES_MAX, v1};
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status, Streaming};
 
@@ -45,7 +45,7 @@ impl KvApi {
     /// The service with its message limits.
     pub fn into_service(self) -> KvServer<KvApi> {
         let request_bytes_max = self.request_bytes_max;
-        KvServer::new(self).max_decoding_message_size(request_bytes_max).max_encoding_message_size(FRAME_BYTES_MAX)
+        KvServer::new(self).max_decoding_message_size(request_bytes_max).max_encoding_message_size(REPLY_BYTES_MAX)
     }
 
     async fn put(&self, mut put: Put, metadata: &MetadataMap) -> Result<Response<v1::PutReply>, Status> {

@@ -4,7 +4,7 @@
 
 use driftkv_core::effect::{Achieved, Failure, Reply};
 use driftkv_core::id::RequestId;
-use driftkv_proto::FRAME_BYTES_MAX;
+use driftkv_proto::REPLY_BYTES_MAX;
 use driftkv_proto::v1::{self, ErrorCode};
 use prost::Message;
 use v1::session_reply::Reply as Wire;
@@ -51,13 +51,13 @@ pub fn error(failure: &Failure) -> v1::Error {
 
 fn sendable(reply: v1::GetReply) -> Wire {
     let bytes = reply.encoded_len();
-    if bytes <= FRAME_BYTES_MAX - SESSION_BYTES {
+    if bytes <= REPLY_BYTES_MAX - SESSION_BYTES {
         return Wire::Get(reply);
     }
     let message = format!(
         "the {} siblings of the key have {bytes} bytes together, an answer at most {}; an overwrite_all replaces them",
         reply.siblings.len(),
-        FRAME_BYTES_MAX - SESSION_BYTES
+        REPLY_BYTES_MAX - SESSION_BYTES
     );
     Wire::Error(v1::Error { code: ErrorCode::TooLarge.into(), message, ..v1::Error::default() })
 }

@@ -214,7 +214,8 @@ impl Pump<'_> {
             }
             Fate::Drop => {}
             Fate::Deliver(copies) => {
-                self.line.push(Instant::now(), envelope, &copies);
+                let refused = self.line.push(Instant::now(), envelope, &copies);
+                self.link.state.lost(refused);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{ConnectError, Status};
 
-use crate::FRAME_BYTES_MAX;
+use crate::{FRAME_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::error::KvError;
 use crate::v1::{admin_client::AdminClient, kv_client::KvClient};
 
@@ -28,7 +28,7 @@ pub fn admin(endpoint: &str) -> Result<AdminClient<Channel>, KvError> {
 
 pub(super) fn kv(endpoint: &str) -> Result<KvClient<Channel>, KvError> {
     Ok(KvClient::new(lazy_channel(endpoint)?)
-        .max_decoding_message_size(FRAME_BYTES_MAX)
+        .max_decoding_message_size(REPLY_BYTES_MAX)
         .max_encoding_message_size(FRAME_BYTES_MAX))
 }
 
