@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use driftkv_core::config::ClusterConfig;
 use driftkv_core::node::Node;
+use driftkv_proto::FRAME_BYTES_MAX;
 use driftkv_proto::v1::peer_server::PeerServer;
 use driftkv_proto::v1::{admin_server, kv_server};
-use driftkv_proto::FRAME_BYTES_MAX;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -60,7 +60,9 @@ pub enum ServeError {
     #[error(transparent)]
     Store(#[from] driftkv_core::store::StoreError),
     /// The flags contradict the layout in the data directory. Nothing was served; put the flag back.
-    #[error("{flag} is {asked}, but the cluster in the data directory was made with {stored}; it is fixed for its life")]
+    #[error(
+        "{flag} is {asked}, but the cluster in the data directory was made with {stored}; it is fixed for its life"
+    )]
     OtherLayout {
         /// Which.
         flag: &'static str,

@@ -10,7 +10,8 @@ use driftkv_proto::error::from_status;
 use driftkv_proto::v1::kv_client::KvClient;
 use driftkv_proto::v1::peer_client::PeerClient;
 use driftkv_proto::v1::{
-    ApplyFaultsRequest, BootstrapRequest, DigestRequest, ErrorCode, Fragment, GetRequest, Handshake, PeerFrame, PutRequest,
+    ApplyFaultsRequest, BootstrapRequest, DigestRequest, ErrorCode, Fragment, GetRequest, Handshake, PeerFrame,
+    PutRequest,
 };
 use driftkv_tests::cluster::{Cluster, SOON, Shape};
 use tokio_stream::iter;
@@ -170,7 +171,10 @@ async fn operators_are_told_what_is_wrong_and_nothing_is_half_applied() {
         ("id: x\nfor: 1s\nfaults:\n- {kind: delay, form: n0}", "line 4"),
         ("{id: x, for: 1s, faults: [{kind: pause, node: n9, down: 1s}]}", "no such node: n9"),
         ("{id: x, for: 9h, faults: [{kind: pause, node: n0, down: 1s}]}", "for"),
-        ("{id: x, for: 1s, faults: [{kind: partition, groups: [[n0, n1], [n2]]}, {kind: pause, node: n0, down: 1s}]}", "allowQuorumLoss"),
+        (
+            "{id: x, for: 1s, faults: [{kind: partition, groups: [[n0, n1], [n2]]}, {kind: pause, node: n0, down: 1s}]}",
+            "allowQuorumLoss",
+        ),
         ("{id: x, for: 1s, faults: [{kind: wipe, node: n0}]}", "wipe"),
         ("nonsense", "experiment"),
     ] {
@@ -199,7 +203,12 @@ async fn noise_on_every_port_ends_its_connection_and_nothing_else() {
     let cluster = three().await;
     let node = &cluster.nodes[0];
     for address in [node.client, node.peer, node.admin] {
-        for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0u8; 4096], &[0xff; 300], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff"] {
+        for noise in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            &[0u8; 4096],
+            &[0xff; 300],
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff",
+        ] {
             let mut socket = std::net::TcpStream::connect(address).unwrap();
             socket.set_read_timeout(Some(SOON)).unwrap();
             // The node may hang up while we still talk.

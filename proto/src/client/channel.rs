@@ -7,9 +7,9 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{ConnectError, Status};
 
-use crate::{FRAME_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::error::KvError;
 use crate::v1::{admin_client::AdminClient, kv_client::KvClient};
+use crate::{FRAME_BYTES_MAX, REPLY_BYTES_MAX};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
