@@ -189,7 +189,7 @@ pub fn free_address() -> SocketAddr {
 
 /// The node binary that this build made.
 pub fn node_binary() -> PathBuf {
-    binaries::directory().join("driftkv-node")
+    binaries::program("driftkv-node")
 }
 
 impl NodeProcess {

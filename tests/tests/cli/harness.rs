@@ -87,7 +87,7 @@ pub fn run(words: &[&str], directory: &Path, input: &[u8]) -> Outcome {
 }
 
 fn command(words: &[&str], directory: &Path) -> Command {
-    let mut command = Command::new(binaries::directory().join("driftkv"));
+    let mut command = Command::new(binaries::program("driftkv"));
     command.args(words).current_dir(directory).env_remove("DRIFTKV_ENDPOINTS");
     command
 }
