@@ -16,10 +16,12 @@ use crate::time::Time;
 mod forward;
 mod get;
 mod put;
+mod waiting;
 pub(crate) use forward::{ForwardOp, ForwardedHere};
 pub use forward::{decode_forwarded_outcome, decode_forwarded_put};
 pub(crate) use get::FetchOp;
 pub(crate) use put::PutOp;
+pub(crate) use waiting::{Timers, Waiting};
 
 /// Writers in a context: a key gets a new one for each node and unclean boot that wrote it.
 const CONTEXT_ACTORS_MAX: usize = 4_096;
@@ -179,9 +181,10 @@ impl Node {
         Ok(())
     }
 
-    /// How to hold a reply whose content was fixed when `gate` was set; `None`: in this very batch.
-    pub(crate) fn hold_at(gate: Option<CommitNo>) -> Hold {
-        gate.map_or(Hold::Batch, Hold::At)
+    /// The commit that an operation read from, or wrote in, is synced. Only then may it answer, so that a disk that
+    /// stalls ends it by its deadline.
+    pub(crate) fn is_synced(&self, gate: Option<CommitNo>) -> bool {
+        gate.is_some_and(|gate| gate <= self.synced || planted(Bug::EffectBeforeSync))
     }
 
     pub(crate) fn set_gate(&mut self, op: u64, commit: CommitNo) {
@@ -210,13 +213,14 @@ impl Node {
 
     /// Everything that waits for `peer` turns to someone else.
     pub(crate) fn on_peer_lost(&mut self, store: &mut dyn Store, peer: Incarnation) -> Result<(), StoreError> {
-        let puts: Vec<u64> = self.puts.iter().filter(|(_, p)| p.waits_for(peer)).map(|(op, _)| *op).collect();
+        let puts: Vec<u64> = self.puts.iter().filter(|(_, p)| p.waiting.waits_for(peer)).map(|(op, _)| *op).collect();
         for op in puts {
-            self.replace_in_put(store, op, peer)?;
+            self.replace_in_put(store, op, peer, true)?;
         }
-        let fetches: Vec<u64> = self.fetches.iter().filter(|(_, f)| f.waits_for(peer)).map(|(op, _)| *op).collect();
+        let fetches: Vec<u64> =
+            self.fetches.iter().filter(|(_, f)| f.waiting.waits_for(peer)).map(|(op, _)| *op).collect();
         for op in fetches {
-            self.replace_in_fetch(store, op, peer)?;
+            self.replace_in_fetch(store, op, peer, true)?;
         }
         self.fail_forwards_to(peer);
         Ok(())
@@ -247,9 +251,9 @@ impl Node {
         _reason: crate::message::Refusal,
     ) -> Result<(), StoreError> {
         if self.puts.contains_key(&op) {
-            self.replace_in_put(store, op, from)?;
+            self.replace_in_put(store, op, from, true)?;
         } else if self.fetches.contains_key(&op) {
-            self.replace_in_fetch(store, op, from)?;
+            self.replace_in_fetch(store, op, from, true)?;
         } else {
             self.on_handoff_refused(op);
         }

@@ -191,6 +191,8 @@ impl Message {
     /// Which stream it takes.
     pub fn class(&self) -> Class {
         match self {
+            // A monotonic read waits for its repair.
+            Message::Replicate(r) if r.purpose == Purpose::Repair && r.op != 0 => Class::Foreground,
             Message::Replicate(r) if r.purpose != Purpose::Put => Class::Background,
             Message::TreeRoot { .. }
             | Message::TreeSame { .. }

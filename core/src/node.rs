@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::antientropy::Trees;
 use crate::config::ClusterConfig;
-use crate::coordinator::{FetchOp, ForwardOp, ForwardedHere, PutOp};
+use crate::coordinator::{FetchOp, ForwardOp, ForwardedHere, PutOp, Timers};
 use crate::effect::{AdminRequest, Effect, Event, Failure, Input, Reply, Request};
 use crate::fence::Fence;
 use crate::hints::Hints;
@@ -60,15 +60,16 @@ impl Settings {
     }
 }
 
+/// How many operations there may be for each whose client may wait.
+const ANSWERED_FACTOR: usize = 4;
+
 /// When an effect may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// At once: it reveals nothing.
+    /// At once: it reveals nothing that is not synced.
     Now,
     /// When the newest commit of the end of this batch is synced.
     Batch,
-    /// When this commit is synced.
-    At(CommitNo),
 }
 
 /// One node's protocol state. Drive it with [`Node::run_batch`] and [`Node::synced`].
@@ -92,8 +93,9 @@ pub struct Node {
     pub(crate) puts: BTreeMap<u64, PutOp>,
     pub(crate) forwards: BTreeMap<u64, ForwardOp>,
     pub(crate) forwarded_here: ForwardedHere,
-    /// `(when, operation)`: when each operation wants to look at the clock.
-    pub(crate) timers: BTreeSet<(Time, u64)>,
+    pub(crate) timers: Timers,
+    /// Operations whose client has its answer, and which go on for the sake of the replicas.
+    pub(crate) answered: BTreeSet<u64>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) is_stopping: bool,
     next_op: u64,
@@ -130,7 +132,8 @@ impl Node {
             puts: BTreeMap::new(),
             forwards: BTreeMap::new(),
             forwarded_here: ForwardedHere::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
+            answered: BTreeSet::new(),
             counters: BTreeMap::new(),
             is_stopping: false,
             opened: Vec::new(),
@@ -185,7 +188,7 @@ impl Node {
 
     /// When a `Tick` is wanted at the latest.
     pub fn next_wake(&self) -> Time {
-        let operation = self.timers.first().map(|(at, _)| *at);
+        let operation = self.timers.next();
         let housekeeping = self.now.plus(self.settings.tree_interval_ms);
         let swim = self.membership.as_ref().and_then(Membership::next_timer);
         [operation, swim].into_iter().flatten().fold(housekeeping, Time::min)
@@ -211,9 +214,9 @@ impl Node {
         self.is_stopping = true;
     }
 
-    /// No client waits.
+    /// No operation is under way.
     pub fn is_idle(&self) -> bool {
-        self.in_flight() == 0
+        self.operations() == 0
     }
 
     /// Writes the clean-stop marker as the last commit; nothing may be stepped afterwards.
@@ -237,7 +240,6 @@ impl Node {
             let gate = match hold {
                 Hold::Now => self.synced,
                 Hold::Batch => newest,
-                Hold::At(commit) => commit,
             };
             if self.fence.halted.is_some() && !may_leave_halted(&effect) {
                 continue;
@@ -268,7 +270,7 @@ impl Node {
             self.reply(Hold::Now, token, Err(Failure::ShuttingDown { maybe_applied: false }));
         } else if let Some(why) = self.not_ready() {
             self.reply(Hold::Now, token, Err(Failure::NotReady(why.to_owned())));
-        } else if self.in_flight() >= self.settings.in_flight_max as usize {
+        } else if self.is_overloaded() {
             let in_flight = self.settings.in_flight_max;
             self.reply(Hold::Now, token, Err(Failure::Overloaded { in_flight }));
         } else if let Some(failure) = self.expired(at, &request) {
@@ -325,11 +327,7 @@ impl Node {
         if self.fence.halted.is_some() {
             return Ok(());
         }
-        while let Some((at, op)) = self.timers.first().copied() {
-            if at > self.now {
-                break;
-            }
-            self.timers.remove(&(at, op));
+        while let Some(op) = self.timers.pop(self.now) {
             self.on_timer(store, op)?;
         }
         self.tick_membership();
@@ -358,8 +356,19 @@ impl Node {
         self.settings.incarnation
     }
 
+    /// Operations whose client waits.
     pub(crate) fn in_flight(&self) -> usize {
+        self.operations().saturating_sub(self.answered.len())
+    }
+
+    fn operations(&self) -> usize {
         self.fetches.len() + self.puts.len() + self.forwards.len()
+    }
+
+    /// Takes no more: too many clients wait, or far too many operations go on for a slow replica.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        let most = self.settings.in_flight_max as usize;
+        self.in_flight() >= most || self.operations() >= most.saturating_mul(ANSWERED_FACTOR)
     }
 
     pub(crate) fn new_op(&mut self) -> u64 {

@@ -34,6 +34,8 @@ struct Peer {
     is_suspect: bool,
     is_down: bool,
     missed_deadlines: u32,
+    /// When it last answered something.
+    answered_at: Time,
     seen: Seen,
     saved: Seen,
 }
@@ -78,6 +80,10 @@ impl Peers {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.seen = seen;
         }
+    }
+
+    pub(crate) fn answered_at(&self, peer: Incarnation) -> Time {
+        self.peers.get(&peer).map_or(Time::default(), |peer| peer.answered_at)
     }
 
     /// Adds what is new to the open batch: all of it if something else was written since, else only a new boot and what
@@ -125,7 +131,8 @@ impl Peer {
         self.is_linked && !self.is_suspect && !self.is_down
     }
 
-    fn answered(&mut self) {
+    fn answered(&mut self, now: Time) {
+        self.answered_at = now;
         self.is_suspect = false;
         self.is_down = false;
     }
@@ -163,8 +170,9 @@ impl Node {
 
     /// It answered: it hears us, and we hear it.
     pub(crate) fn hear_answer(&mut self, from: Incarnation) {
+        let now = self.now;
         if let Some(peer) = self.peers.peers.get_mut(&from) {
-            peer.answered();
+            peer.answered(now);
         }
     }
 
@@ -180,9 +188,10 @@ impl Node {
         if !self.peers.peers.contains_key(&peer) && strangers >= STRANGERS_MAX {
             return Ok(());
         }
+        let now = self.now;
         let known = self.peers.peers.entry(peer).or_default();
         known.is_linked = true;
-        known.answered();
+        known.answered(now);
         self.hear(peer, boot, synced);
         self.ask_fence(peer);
         if self.not_ready().is_none() {

@@ -14,6 +14,7 @@ use crate::id::{Incarnation, Key, RequestId};
 use crate::message::Message;
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
+use crate::quorum::Quorum;
 use crate::store::{Store, StoreError};
 use crate::time::Time;
 
@@ -27,6 +28,9 @@ pub(crate) struct ForwardOp {
     origin: Origin,
     to: Incarnation,
     needed: u32,
+    sent: Time,
+    /// It was asked whether it hears us.
+    is_probed: bool,
     deadline: Time,
 }
 
@@ -59,9 +63,13 @@ impl Node {
         let message = Message::Forward { op, put: encode_put(&put), remaining_ms: self.remaining(deadline) };
         self.observe(Event::Forwarded(to));
         self.send(Hold::Now, to, message);
-        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), op));
-        self.timers.insert((deadline, op));
-        self.forwards.insert(op, ForwardOp { origin, to, needed: put.w, deadline });
+        let (needed, sent) = (put.w, self.now);
+        self.forwards.insert(op, ForwardOp { origin, to, needed, sent, is_probed: false, deadline });
+        self.arm_forward(op, deadline);
+    }
+
+    fn arm_forward(&mut self, op: u64, deadline: Time) {
+        self.timers.set(op, deadline.min(self.now.plus(self.settings.replica_timeout_ms)));
     }
 
     pub(crate) fn on_forward(
@@ -117,7 +125,7 @@ impl Node {
         if self.is_stopping {
             return Err(Failure::ShuttingDown { maybe_applied: false });
         }
-        if self.in_flight() >= self.settings.in_flight_max as usize {
+        if self.is_overloaded() {
             return Err(Failure::Overloaded { in_flight: self.settings.in_flight_max });
         }
         if self.is_expired(at, remaining_ms) {
@@ -133,41 +141,57 @@ impl Node {
             return;
         }
         let Some(forward) = self.forwards.remove(&op) else { return };
+        self.timers.remove(op);
         let outcome = decode_forwarded_outcome(outcome).unwrap_or_else(|_| {
             self.observe(Event::MalformedMessage(from));
-            Err(lost(forward.needed))
+            Err(lost(forward.needed, false))
         });
         self.respond(forward.origin, Hold::Now, outcome);
     }
 
+    /// A coordinator may need long, but it answers a probe: one that does not is suspected, and the client told.
     pub(crate) fn on_forward_timer(&mut self, op: u64) {
-        let Some(forward) = self.forwards.get(&op) else { return };
-        let needed = forward.needed;
-        if self.now >= forward.deadline || !self.is_reachable(forward.to) {
-            self.fail_forward(op, lost(needed));
-        } else {
-            self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), op));
+        let Some(forward) = self.forwards.get_mut(&op) else { return };
+        let (needed, to, deadline) = (forward.needed, forward.to, forward.deadline);
+        let is_alive = self.peers.answered_at(to) > forward.sent;
+        let was_probed = std::mem::replace(&mut forward.is_probed, !is_alive);
+        if is_alive {
+            forward.sent = self.now;
         }
+        if self.now >= deadline {
+            return self.fail_forward(op, lost(needed, true));
+        }
+        if !is_alive && was_probed {
+            self.suspect(to);
+        }
+        if !self.is_reachable(to) {
+            return self.fail_forward(op, lost(needed, false));
+        }
+        if !is_alive {
+            self.ask_fence(to);
+        }
+        self.arm_forward(op, deadline);
     }
 
     pub(crate) fn fail_forwards_to(&mut self, peer: Incarnation) {
         let lost_ops: Vec<(u64, u32)> =
             self.forwards.iter().filter(|(_, f)| f.to == peer).map(|(op, f)| (*op, f.needed)).collect();
         for (op, needed) in lost_ops {
-            self.fail_forward(op, lost(needed));
+            self.fail_forward(op, lost(needed, false));
         }
     }
 
     fn fail_forward(&mut self, op: u64, failure: Failure) {
         if let Some(forward) = self.forwards.remove(&op) {
+            self.timers.remove(op);
             self.respond(forward.origin, Hold::Now, Err(failure));
         }
     }
 }
 
 /// The coordinator is gone or late; what it did is unknown.
-fn lost(needed: u32) -> Failure {
-    Failure::DeadlineExceeded { needed, primaries: 0, fallbacks: 0, maybe_applied: true }
+fn lost(needed: u32, is_late: bool) -> Failure {
+    Quorum::new(needed, true).failure(is_late, true)
 }
 
 fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {

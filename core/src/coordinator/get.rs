@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::put::PutStart;
-use super::{Origin, Role};
+use super::{Origin, Role, Waiting};
 use crate::causality::State;
 use crate::effect::{Achieved, Event, Failure, Get, Reply};
 use crate::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
@@ -49,21 +49,26 @@ pub(crate) struct FetchOp {
     was_applied: bool,
     /// What each primary showed.
     shown: BTreeMap<Incarnation, u64>,
-    /// Who was asked, and the owner it stands in for.
-    waiting: BTreeMap<Incarnation, Option<Incarnation>>,
+    /// Some of the fold came from a stand-in.
+    has_stand_in: bool,
+    pub(crate) waiting: Waiting,
     fallbacks: VecDeque<Incarnation>,
-    asked_at: Time,
     deadline: Time,
+    /// Our own state is in the fold, or the fold in our store: `gate` must be synced.
+    is_local_shown: bool,
     pub(crate) gate: Option<CommitNo>,
 }
 
 impl FetchOp {
-    pub(crate) fn waits_for(&self, peer: Incarnation) -> bool {
-        self.waiting.contains_key(&peer)
-    }
-
     fn is_monotonic(&self) -> bool {
         matches!(self.reader, Reader::Client { is_monotonic: true, .. })
+    }
+
+    /// Every primary that answered showed the fold.
+    fn is_agreed(&self) -> bool {
+        let mut hashes = self.shown.values();
+        let first = hashes.next();
+        !self.has_stand_in && hashes.all(|hash| Some(hash) == first)
     }
 }
 
@@ -122,9 +127,10 @@ impl Node {
             known_hash: 0,
             was_applied: false,
             shown: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            has_stand_in: false,
+            waiting: Waiting::default(),
+            is_local_shown: false,
             fallbacks: self.fallbacks(partition).into(),
-            asked_at: self.now,
             deadline,
             gate: None,
             reader,
@@ -146,9 +152,9 @@ impl Node {
                 self.ask(&mut op, id, primary, None);
             }
         }
-        self.opened_in_batch(id);
-        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
-        self.timers.insert((deadline, id));
+        if op.is_local_shown {
+            self.opened_in_batch(id);
+        }
         self.fetches.insert(id, op);
         self.advance_fetch(store, id)
     }
@@ -167,6 +173,9 @@ impl Node {
             op.known_hash = state.hash();
             op.shown.insert(me, op.known_hash);
         }
+        op.has_stand_in |= stands_for.is_some();
+        op.is_local_shown = true;
+        op.gate = None;
         op.fallbacks.retain(|node| *node != me);
         op.fold.merge(&state);
         Ok(())
@@ -181,7 +190,7 @@ impl Node {
             remaining_ms: self.remaining(op.deadline),
             as_fallback: stands_for.is_some(),
         };
-        op.waiting.insert(to, stands_for);
+        op.waiting.ask(to, self.now, stands_for);
         self.send(Hold::Now, to, Message::Fetch(fetch));
     }
 
@@ -199,7 +208,6 @@ impl Node {
         while let Some(node) = op.fallbacks.pop_front() {
             if node == self.me() {
                 self.opened_in_batch(id);
-                op.gate = None;
                 return self.show_local(store, op, Some(owner));
             }
             if self.is_reachable(node) {
@@ -222,7 +230,7 @@ impl Node {
             Some(bytes) => {
                 let Ok(state) = State::decode(bytes) else {
                     self.observe(Event::MalformedMessage(from));
-                    return self.replace_in_fetch(store, reply.op, from);
+                    return self.replace_in_fetch(store, reply.op, from, true);
                 };
                 if matches!(op.phase, Phase::Asking | Phase::Answered) {
                     op.fold.merge(&state);
@@ -230,13 +238,15 @@ impl Node {
                 state.hash()
             }
         };
-        let asked = op.waiting.remove(&from);
+        let asked = op.waiting.remove(from);
         if asked.is_none() && !planted(Bug::AnswersCountedTwice) {
             return Ok(());
         }
         op.was_applied |= reply.was_applied;
         let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
-        op.quorum.add(from, asked.flatten());
+        let stands_for = asked.and_then(|asked| asked.stands_for);
+        op.has_stand_in |= stands_for.is_some();
+        op.quorum.add(from, stands_for);
         if is_primary {
             op.shown.insert(from, hash);
             if matches!(op.phase, Phase::Repairing { .. }) {
@@ -252,18 +262,20 @@ impl Node {
         from: Incarnation,
         id: u64,
     ) -> Result<(), StoreError> {
-        self.replace_in_fetch(store, id, from)
+        self.replace_in_fetch(store, id, from, true)
     }
 
+    /// `from` is late, or will not answer.
     pub(crate) fn replace_in_fetch(
         &mut self,
         store: &mut dyn Store,
         id: u64,
         from: Incarnation,
+        is_gone: bool,
     ) -> Result<(), StoreError> {
         let Some(mut op) = self.fetches.remove(&id) else { return Ok(()) };
-        if let Some(stands_for) = op.waiting.remove(&from) {
-            self.ask_other(store, &mut op, id, stands_for.unwrap_or(from))?;
+        if let Some(owner) = op.waiting.replace(from, is_gone) {
+            self.ask_other(store, &mut op, id, owner)?;
         }
         self.fetches.insert(id, op);
         self.advance_fetch(store, id)
@@ -271,39 +283,56 @@ impl Node {
 
     fn advance_fetch(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
         let Some(op) = self.fetches.get(&id) else { return Ok(()) };
-        let is_over = op.waiting.is_empty();
-        match op.phase {
-            Phase::Asking if op.quorum.is_reached() => return self.on_read(store, id),
-            Phase::Asking if is_over => {
+        if matches!(op.phase, Phase::Asking) {
+            if op.quorum.is_reached() {
+                if matches!(op.reader, Reader::Put(_)) {
+                    return self.end_fetch(id).map_or(Ok(()), |op| self.begin_put(store, op));
+                }
+                if op.is_monotonic() {
+                    self.begin_monotonic(store, id)?;
+                } else {
+                    self.answer_if_synced(id);
+                }
+            } else if op.waiting.is_empty() {
                 let failure = op.quorum.failure(false, false);
                 self.fail_fetch(id, failure);
             }
-            Phase::Answered if is_over => return self.repair_shown(store, id),
-            _ => {}
         }
+        let Some(op) = self.fetches.get(&id) else { return Ok(()) };
+        if matches!(op.phase, Phase::Answered) && op.waiting.is_patient() {
+            return self.repair_shown(store, id);
+        }
+        let late_at = op.waiting.next_late(self.settings.replica_timeout_ms);
+        self.timers.set(id, late_at.map_or(op.deadline, |at| at.min(op.deadline)));
         Ok(())
     }
 
-    /// R have answered.
-    fn on_read(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
-        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
-        match &op.reader {
-            Reader::Client { is_monotonic: true, .. } => return self.begin_monotonic(store, id),
-            Reader::Client { token, .. } => {
-                let (token, hold) = (*token, Self::hold_at(op.gate));
-                op.phase = Phase::Answered;
-                let (key, fold, achieved) = (op.key.clone(), op.fold.clone(), op.quorum.achieved());
-                self.answer(token, hold, &key, &fold, achieved);
-            }
-            Reader::Put(_) => {
-                if let Some(op) = self.fetches.remove(&id)
-                    && let Reader::Put(start) = op.reader
-                {
-                    return self.put_read(store, *start, op.fold, op.was_applied);
-                }
-            }
+    fn end_fetch(&mut self, id: u64) -> Option<FetchOp> {
+        self.answered.remove(&id);
+        self.timers.remove(id);
+        self.fetches.remove(&id)
+    }
+
+    fn begin_put(&mut self, store: &mut dyn Store, op: FetchOp) -> Result<(), StoreError> {
+        match op.reader {
+            Reader::Put(start) => self.put_read(store, *start, op.fold, op.was_applied),
+            Reader::Client { .. } => Ok(()),
         }
-        self.advance_fetch(store, id)
+    }
+
+    /// R have answered an eventual read: so does it, once what we showed ourselves is synced.
+    fn answer_if_synced(&mut self, id: u64) {
+        let Some(op) = self.fetches.get(&id) else { return };
+        let Reader::Client { token, .. } = op.reader else { return };
+        if op.is_local_shown && !self.is_synced(op.gate) {
+            return;
+        }
+        let (key, fold, achieved) = (op.key.clone(), op.fold.clone(), op.quorum.achieved());
+        self.answer(token, Hold::Now, &key, &fold, achieved);
+        self.answered.insert(id);
+        if let Some(op) = self.fetches.get_mut(&id) {
+            op.phase = Phase::Answered;
+        }
     }
 
     fn answer(&mut self, token: u64, hold: Hold, key: &Key, fold: &State, achieved: Achieved) {
@@ -332,6 +361,7 @@ impl Node {
         if merged_here {
             self.opened_in_batch(id);
             if let Some(op) = self.fetches.get_mut(&id) {
+                op.is_local_shown = true;
                 op.gate = None;
             }
         }
@@ -341,6 +371,7 @@ impl Node {
 
     /// A primary showed `hash`: it holds the fold already, or is sent it.
     fn repair_holder(&mut self, id: u64, node: Incarnation, hash: u64) {
+        let now = self.now;
         let Some(op) = self.fetches.get_mut(&id) else { return };
         let Phase::Repairing { holders, .. } = &mut op.phase else { return };
         if hash == op.fold.hash() {
@@ -353,10 +384,10 @@ impl Node {
             key: op.key.clone(),
             state: op.fold.encode(),
             hint_for: None,
-            remaining_ms: 0,
+            remaining_ms: u32::try_from(now.until(op.deadline)).unwrap_or(u32::MAX).max(1),
             purpose: Purpose::Repair,
         };
-        op.waiting.insert(node, None);
+        op.waiting.ask(node, now, None);
         self.observe(Event::ReadRepair(node));
         self.send(Hold::Batch, node, Message::Replicate(replicate));
     }
@@ -366,7 +397,7 @@ impl Node {
         let fold_hash = op.fold.hash();
         let Phase::Repairing { holders, .. } = &mut op.phase else { return };
         if hash == fold_hash {
-            op.waiting.remove(&from);
+            op.waiting.remove(from);
             holders.add(from, None);
             self.finish_monotonic(id);
         }
@@ -374,14 +405,27 @@ impl Node {
 
     pub(crate) fn on_fold_stored_here(&mut self, id: u64) {
         let me = self.me();
-        let is_shown = self.fetches.get(&id).is_some_and(|op| op.shown.contains_key(&me));
         let Some(op) = self.fetches.get_mut(&id) else { return };
-        if let Phase::Repairing { holders, .. } = &mut op.phase
-            && is_shown
-            && op.gate.is_some_and(|gate| gate <= self.synced)
-        {
-            holders.add(me, None);
-            self.finish_monotonic(id);
+        if op.gate.is_none_or(|gate| gate > self.synced) {
+            return;
+        }
+        if let Phase::Repairing { holders, .. } = &mut op.phase {
+            if op.shown.contains_key(&me) {
+                holders.add(me, None);
+            }
+            return self.finish_monotonic(id);
+        }
+        let is_read = matches!(op.phase, Phase::Asking) && op.quorum.is_reached();
+        if !is_read || !matches!(op.reader, Reader::Client { is_monotonic: false, .. }) {
+            return;
+        }
+        self.answer_if_synced(id);
+        let Some(op) = self.fetches.get(&id) else { return };
+        if op.waiting.is_patient() && op.is_agreed() {
+            self.end_fetch(id);
+        } else if op.waiting.is_patient() {
+            // The repair needs the store: the next tick does it.
+            self.timers.set(id, self.now);
         }
     }
 
@@ -390,18 +434,19 @@ impl Node {
         let (Phase::Repairing { holders, achieved }, Reader::Client { token, .. }) = (&op.phase, &op.reader) else {
             return;
         };
-        if !holders.is_reached() && !planted(Bug::MonotonicSkipsRepair) {
+        let is_held = holders.is_reached() && (!op.is_local_shown || self.is_synced(op.gate));
+        if !is_held && !planted(Bug::MonotonicSkipsRepair) {
             return;
         }
-        let (token, achieved, hold) = (*token, *achieved, Self::hold_at(op.gate));
-        if let Some(op) = self.fetches.remove(&id) {
-            self.answer(token, hold, &op.key, &op.fold, achieved);
+        let (token, achieved) = (*token, *achieved);
+        if let Some(op) = self.end_fetch(id) {
+            self.answer(token, Hold::Now, &op.key, &op.fold, achieved);
         }
     }
 
     /// After the answer: every primary that showed less gets the fold.
     fn repair_shown(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
-        let Some(op) = self.fetches.remove(&id) else { return Ok(()) };
+        let Some(op) = self.end_fetch(id).filter(|op| !op.is_agreed()) else { return Ok(()) };
         let (hash, state) = (op.fold.hash(), op.fold.encode());
         for (node, _) in op.shown.iter().filter(|(_, shown)| **shown != hash) {
             self.observe(Event::ReadRepair(*node));
@@ -418,7 +463,7 @@ impl Node {
     }
 
     fn fail_fetch(&mut self, id: u64, failure: Failure) {
-        let Some(op) = self.fetches.remove(&id) else { return };
+        let Some(op) = self.end_fetch(id) else { return };
         match op.reader {
             Reader::Client { token, .. } if !matches!(op.phase, Phase::Answered) => {
                 self.reply(Hold::Now, token, Err(failure));
@@ -429,7 +474,7 @@ impl Node {
     }
 
     pub(crate) fn on_fetch_timer(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
-        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
+        let Some(op) = self.fetches.get(&id) else { return Ok(()) };
         if self.now >= op.deadline {
             if matches!(op.phase, Phase::Answered) {
                 return self.repair_shown(store, id);
@@ -438,16 +483,10 @@ impl Node {
             self.fail_fetch(id, failure);
             return Ok(());
         }
-        if op.asked_at.plus(self.settings.replica_timeout_ms) > self.now {
-            return Ok(());
-        }
-        op.asked_at = self.now;
-        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
-        let late: Vec<Incarnation> = op.waiting.keys().copied().collect();
-        for node in late {
+        for node in op.waiting.late(self.now, self.settings.replica_timeout_ms) {
             self.suspect(node);
-            self.replace_in_fetch(store, id, node)?;
+            self.replace_in_fetch(store, id, node, false)?;
         }
-        Ok(())
+        self.advance_fetch(store, id)
     }
 }

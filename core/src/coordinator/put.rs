@@ -3,11 +3,11 @@
 //! Invariant: no success leaves before `w` distinct replicas have the write on disk; ours counts when its commit is synced.
 //! A failed put may still become visible later: replicas keep what they took.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Origin, Role, Route};
+use super::{Origin, Role, Route, Waiting};
 use crate::causality::{Context, Payload, State};
 use crate::effect::{Event, Failure, Intent, Put, Reply};
 use crate::id::{CommitNo, Incarnation, Key, PartitionId};
@@ -38,8 +38,7 @@ pub(crate) struct PutOp {
     state: Bytes,
     hash: u64,
     quorum: Quorum,
-    /// Who was asked: when, and the primary it stands in for.
-    waiting: BTreeMap<Incarnation, (Time, Option<Incarnation>)>,
+    pub(crate) waiting: Waiting,
     fallbacks: VecDeque<Incarnation>,
     is_local_pending: bool,
     /// Whose copy ours is, if we are no owner.
@@ -53,8 +52,9 @@ pub(crate) struct PutOp {
 }
 
 impl PutOp {
-    pub(crate) fn waits_for(&self, peer: Incarnation) -> bool {
-        self.waiting.contains_key(&peer)
+    /// Nothing more can come of it. Once the client has its answer, who is late has been replaced.
+    fn is_over(&self) -> bool {
+        if self.has_replied { self.waiting.is_patient() } else { self.waiting.is_empty() && !self.is_local_pending }
     }
 }
 
@@ -188,7 +188,7 @@ impl Node {
             partition,
             hash: state_hash(&encoded),
             quorum: Quorum::new(put.w, self.is_sloppy()),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             fallbacks,
             is_local_pending: true,
             stands_for: None,
@@ -226,8 +226,6 @@ impl Node {
         for target in missing {
             self.ask_fallback(store, &mut op, id, target, hold)?;
         }
-        self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
-        self.timers.insert((deadline, id));
         self.puts.insert(id, op);
         self.advance_put(id);
         Ok(())
@@ -242,11 +240,12 @@ impl Node {
             remaining_ms: self.remaining(op.deadline),
             purpose: Purpose::Put,
         };
-        op.waiting.insert(to, (self.now, hint_for));
+        op.waiting.ask(to, self.now, hint_for);
         self.send(hold, to, Message::Replicate(replicate));
     }
 
-    /// The next live fallback holds the state for `target`; if there is none, we keep a surplus hint, which never counts.
+    /// The next live fallback holds the state for `target`. If there is none, or no time left, we keep a surplus hint,
+    /// which never counts.
     fn ask_fallback(
         &mut self,
         store: &mut dyn Store,
@@ -255,7 +254,9 @@ impl Node {
         target: Incarnation,
         hold: Hold,
     ) -> Result<(), StoreError> {
-        while let Some(node) = op.fallbacks.pop_front() {
+        while self.now < op.deadline
+            && let Some(node) = op.fallbacks.pop_front()
+        {
             if self.is_reachable(node) {
                 self.ask_replica(op, id, node, Some(target), hold);
                 return Ok(());
@@ -286,24 +287,24 @@ impl Node {
         if op.hash != hash {
             return;
         }
-        let asked = op.waiting.remove(&from);
+        let asked = op.waiting.remove(from);
         if asked.is_some() || planted(Bug::AnswersCountedTwice) {
-            op.quorum.add(from, asked.and_then(|(_, hint_for)| hint_for));
+            op.quorum.add(from, asked.and_then(|asked| asked.stands_for));
         }
         self.advance_put(id);
     }
 
-    /// `from` will not keep it: whoever it stood for gets another stand-in.
+    /// `from` is late, or will not keep it: whoever it stood for gets another stand-in.
     pub(crate) fn replace_in_put(
         &mut self,
         store: &mut dyn Store,
         id: u64,
         from: Incarnation,
+        is_gone: bool,
     ) -> Result<(), StoreError> {
         let Some(mut op) = self.puts.remove(&id) else { return Ok(()) };
-        if let Some((_, hint_for)) = op.waiting.remove(&from) {
-            self.ask_fallback(store, &mut op, id, hint_for.unwrap_or(from), Hold::Batch)?;
-            self.timers.insert((self.now.plus(self.settings.replica_timeout_ms), id));
+        if let Some(target) = op.waiting.replace(from, is_gone) {
+            self.ask_fallback(store, &mut op, id, target, Hold::Batch)?;
         }
         self.puts.insert(id, op);
         self.advance_put(id);
@@ -312,45 +313,51 @@ impl Node {
 
     /// Replies when decided; forgets the operation when nothing more can come of it.
     fn advance_put(&mut self, id: u64) {
-        let Some(op) = self.puts.get_mut(&id) else { return };
-        let is_over = op.waiting.is_empty() && !op.is_local_pending;
-        let (origin, gate) = (op.origin, op.gate);
-        let outcome = if op.has_replied {
-            None
-        } else if op.quorum.is_reached() {
-            let achieved = op.quorum.achieved();
-            let (context, siblings, was_applied) = (op.context.clone(), op.siblings, op.was_applied);
-            Some(Ok(Reply::Put { context, siblings, achieved, was_applied }))
-        } else {
-            is_over.then(|| Err(op.quorum.failure(false, true)))
-        };
-        op.has_replied |= outcome.is_some();
-        if is_over {
+        let Some(op) = self.puts.get(&id) else { return };
+        if !op.has_replied {
+            if op.quorum.is_reached() && self.is_synced(op.gate) {
+                let (context, siblings, was_applied) = (op.context.clone(), op.siblings, op.was_applied);
+                let achieved = op.quorum.achieved();
+                self.reply_to_put(id, Ok(Reply::Put { context, siblings, achieved, was_applied }));
+            } else if op.is_over() && !op.quorum.is_reached() {
+                let failure = op.quorum.failure(false, true);
+                self.reply_to_put(id, Err(failure));
+            }
+        }
+        let Some(op) = self.puts.get(&id) else { return };
+        if op.has_replied && op.is_over() {
             self.puts.remove(&id);
+            self.answered.remove(&id);
+            self.timers.remove(id);
+            return;
         }
-        if let Some(outcome) = outcome {
-            let hold = if outcome.is_ok() { Self::hold_at(gate) } else { Hold::Now };
-            self.respond(origin, hold, outcome);
+        let late_at = op.waiting.next_late(self.settings.replica_timeout_ms);
+        let next = if op.has_replied { late_at } else { Some(late_at.map_or(op.deadline, |at| at.min(op.deadline))) };
+        if let Some(at) = next {
+            self.timers.set(id, at);
         }
+    }
+
+    fn reply_to_put(&mut self, id: u64, outcome: Result<Reply, Failure>) {
+        let Some(op) = self.puts.get_mut(&id) else { return };
+        op.has_replied = true;
+        let origin = op.origin;
+        self.answered.insert(id);
+        self.respond(origin, Hold::Now, outcome);
     }
 
     pub(crate) fn on_put_timer(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
         let Some(op) = self.puts.get(&id) else { return Ok(()) };
-        if self.now >= op.deadline {
-            let (origin, has_replied, failure) = (op.origin, op.has_replied, op.quorum.failure(true, true));
-            self.puts.remove(&id);
-            if !has_replied {
-                self.respond(origin, Hold::Now, Err(failure));
-            }
-            return Ok(());
+        let late = op.waiting.late(self.now, self.settings.replica_timeout_ms);
+        if self.now >= op.deadline && !op.has_replied {
+            let failure = op.quorum.failure(true, true);
+            self.reply_to_put(id, Err(failure));
         }
-        let patience = self.settings.replica_timeout_ms;
-        let late: Vec<Incarnation> =
-            op.waiting.iter().filter(|(_, (sent, _))| sent.plus(patience) <= self.now).map(|(n, _)| *n).collect();
         for node in late {
             self.suspect(node);
-            self.replace_in_put(store, id, node)?;
+            self.replace_in_put(store, id, node, false)?;
         }
+        self.advance_put(id);
         Ok(())
     }
 }

@@ -357,4 +357,5 @@ fn a_hint_that_had_no_room_is_no_proof_that_a_put_was_applied() {
 }
 
 mod bounds;
+mod liveness;
 mod safety;

@@ -51,3 +51,33 @@ fn a_stale_context_is_as_blind_as_none() {
     net.put(0, 41, Put { context, ..put_of("c", 41) });
     assert_eq!(net.get(0, 42, false).0.len(), 1, "a put that covers some is never refused");
 }
+
+#[test]
+fn an_operation_leaves_no_timer_behind() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    for n in 0..50 {
+        let put = Put { intent: Intent::OverwriteAll, timeout_ms: 60_000, ..put_of("v", u128::from(n)) };
+        net.put(if n % 2 == 0 { owners[0] } else { fallbacks[0] }, n, put);
+        net.get(fallbacks[1], 1_000 + n, n % 3 == 0);
+    }
+    for node in &net.nodes {
+        assert_eq!((node.timers.next(), node.in_flight(), node.answered.len()), (None, 0, 0));
+        assert!(node.is_idle());
+    }
+}
+
+#[test]
+fn a_slow_replica_does_not_use_up_the_room_for_clients() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    net.cut.insert(owners[2]);
+    net.nodes[owners[0]].settings.in_flight_max = 2;
+    for n in 0..8 {
+        net.put(owners[0], n, put_of("v", u128::from(n)));
+        assert!(net.replies[&n].is_ok());
+    }
+    assert_eq!((net.nodes[owners[0]].in_flight(), net.nodes[owners[0]].is_idle()), (0, false));
+    net.put(owners[0], 9, put_of("v", 9));
+    assert_eq!(net.replies[&9], Err(Failure::Overloaded { in_flight: 2 }), "but there is an end");
+}

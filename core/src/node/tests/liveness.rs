@@ -1,0 +1,134 @@
+//! How operations end: in time, and as well as the answers allow.
+
+use super::{Net, five, key, put_of, value};
+use crate::config::ClusterConfig;
+use crate::effect::{Failure, Get, Input, Put, Reply, Request};
+use crate::id::Incarnation;
+use crate::message::{Class, Message, Purpose};
+
+fn three() -> Net {
+    Net::new(3, ClusterConfig { partitions: 16, ..ClusterConfig::default() })
+}
+
+fn ask(net: &mut Net, node: usize, token: u64, is_monotonic: bool) {
+    let get = Get { key: key(), is_monotonic, r: 0, timeout_ms: 0 };
+    net.input(node, Input::Client { token, at: net.now, request: Request::Get(get) });
+}
+
+#[test]
+fn disks_that_stall_for_less_than_the_deadline_fail_nothing() {
+    for is_monotonic in [false, true] {
+        let mut net = three();
+        net.unsynced.extend([1, 2]);
+        net.put(0, 1, put_of("v", 1));
+        ask(&mut net, 0, 2, is_monotonic);
+        net.pass(900);
+        assert!(net.replies.is_empty(), "{:?}", net.replies);
+        net.sync(2);
+        assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "{:?}", net.replies[&1]);
+        assert!(matches!(net.replies[&2], Ok(Reply::Get { .. })), "{:?}", net.replies[&2]);
+    }
+}
+
+#[test]
+fn a_coordinator_whose_own_disk_stalls_says_so_at_the_deadline() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    net.unsynced.insert(owners[0]);
+    net.put(owners[0], 1, Put { timeout_ms: 1_000, ..put_of("v", 1) });
+    ask(&mut net, owners[0], 2, false);
+    net.pass(990);
+    assert!(net.replies.is_empty(), "{:?}", net.replies);
+    net.pass(20);
+    assert!(matches!(net.replies[&1], Err(Failure::DeadlineExceeded { maybe_applied: true, .. })));
+    net.sync(owners[0]);
+    assert!(matches!(net.replies[&2], Ok(Reply::Get { .. })), "{:?}", net.replies[&2]);
+    net.pass(1_000);
+    assert!(net.nodes.iter().all(|node| node.is_idle()));
+}
+
+#[test]
+fn a_primary_that_hangs_beyond_a_short_deadline_is_suspected_and_gets_a_hint() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    net.cut.insert(owners[2]);
+    net.put(owners[0], 1, Put { timeout_ms: 100, ..put_of("v", 1) });
+    assert!(net.replies[&1].is_ok());
+    net.pass(600);
+    let hung = Incarnation(owners[2] as u64 + 1);
+    assert!(!net.nodes[owners[0]].is_reachable(hung));
+    let held = net.nodes.iter().flat_map(|node| node.hints.iter()).filter(|(target, ..)| *target == hung);
+    assert_eq!(held.count(), 1);
+    net.cut.clear();
+    net.pass(3_000);
+    let record = net.nodes[owners[2]].load(&net.stores[owners[2]], &key()).unwrap();
+    assert_eq!(record.map(|r| r.state.live_count()), Some(1));
+}
+
+#[test]
+fn a_late_answer_counts_until_the_deadline() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    net.cut.extend([owners[1], owners[2]]);
+    net.cut.extend(fallbacks);
+    net.put(owners[0], 1, put_of("v", 1));
+    net.pass(1_000);
+    assert!(net.replies.is_empty());
+    let to = owners[1] as u64 + 1;
+    let sent = net.sent.iter().find(|(_, node, m)| node.0 == to && matches!(m, Message::Replicate(_)));
+    let (_, _, message) = sent.unwrap().clone();
+    net.cut.clear();
+    let envelope = super::Envelope { layout_version: 1, boot: 1, synced: super::CommitNo(1), message };
+    let from = Incarnation(owners[0] as u64 + 1);
+    net.input(owners[1], Input::Peer { from, at: net.now, envelope });
+    assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "{:?}", net.replies[&1]);
+}
+
+#[test]
+fn a_forward_to_a_node_that_hears_nothing_fails_soon_and_the_next_goes_elsewhere() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    net.cut.insert(owners[0]);
+    net.put(fallbacks[0], 1, put_of("v", 1));
+    net.pass(1_100);
+    assert!(matches!(net.replies[&1], Err(Failure::QuorumNotReached { maybe_applied: true, .. })), "{:?}", net.replies);
+    net.put(fallbacks[0], 2, Put { is_retry: true, ..put_of("v", 1) });
+    assert!(matches!(net.replies[&2], Ok(Reply::Put { .. })), "{:?}", net.replies[&2]);
+    assert_eq!(net.get(fallbacks[0], 3, true).0, [value("v")]);
+}
+
+#[test]
+fn a_forward_to_a_slow_node_that_answers_probes_waits_for_its_deadline() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    net.unsynced.extend(owners.iter().copied());
+    net.put(fallbacks[0], 1, put_of("v", 1));
+    net.pass(3_000);
+    assert!(net.replies.is_empty(), "{:?}", net.replies);
+    owners.iter().for_each(|owner| net.sync(*owner));
+    assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "{:?}", net.replies[&1]);
+}
+
+#[test]
+fn a_monotonic_read_repairs_on_the_foreground_stream_within_its_deadline() {
+    let mut net = three();
+    net.cut.insert(2);
+    net.put(0, 1, put_of("v", 1));
+    net.cut.clear();
+    net.cut.insert(1);
+    net.sent.clear();
+    assert_eq!(net.get(2, 2, false).0, [value("v")], "the repair of an eventual read is nobody's to wait for");
+    net.sent.clear();
+    let mut net = three();
+    net.cut.insert(2);
+    net.put(0, 1, put_of("v", 1));
+    net.cut.clear();
+    net.cut.insert(1);
+    assert_eq!(net.get(0, 2, true).0, [value("v")]);
+    let repairs: Vec<_> = net.sent.iter().map(|(_, _, m)| m).filter(|m| is_repair(m)).collect();
+    assert!(!repairs.is_empty() && repairs.iter().all(|m| m.class() == Class::Foreground));
+}
+
+fn is_repair(message: &Message) -> bool {
+    matches!(message, Message::Replicate(r) if r.purpose == Purpose::Repair && r.remaining_ms > 0)
+}
