@@ -27,10 +27,16 @@ const KEYS_MAX: usize = 512;
 const PARTS_MAX: usize = 256;
 /// Bytes after which no further state is pushed in a round.
 const PUSH_BYTES_MAX: usize = 4 << 20;
-/// Records a tick reads for building; a partition without any counts as one.
-const BUILD_RECORDS: usize = 256;
-/// Records read at once: each may be large.
+/// What is read in an interval for building, in records; a partition without any counts as one, a large record as many.
+const BUILD_RECORDS: usize = 512;
+/// Bytes that cost as much as a record.
+const RECORD_BYTES: usize = 8 << 10;
+/// Most records read at once.
 const SCAN_CHUNK: usize = 32;
+/// About so many bytes are read at once, as far as the last records tell.
+const SCAN_BYTES: usize = 1 << 20;
+/// Bytes of records one message of a round makes this node read.
+const ROUND_BYTES_MAX: usize = 16 << 20;
 /// Pairs a turn looks at before it waits for the next.
 const PAIRS_LOOKED_AT: u64 = 256;
 /// Slices of a leaf that holds too many keys for one list. In `TreeKeys` a slice is named `LEAVES + leaf * SLICES + slice`.
@@ -55,6 +61,7 @@ pub(crate) struct Trees {
     exchanges: BTreeMap<u64, Exchange>,
     rounds: BTreeMap<Incarnation, u64>,
     next_exchange: Time,
+    next_build: Time,
     next_verify: Option<Time>,
     last_verified: Option<PartitionId>,
 }
@@ -69,6 +76,7 @@ struct Slot {
 struct Build {
     tree: Tree,
     cursor: Bytes,
+    chunk: usize,
 }
 
 #[derive(Debug)]
@@ -131,7 +139,7 @@ impl Trees {
         self.slots.get(&partition)?.ready.as_ref()
     }
 
-    /// Reads one chunk for the tree of `partition`. Gives the records read (at least 1 for the budget) and whether a
+    /// Reads one chunk for the tree of `partition`. Gives its cost in records (at least 1) and whether a
     /// finished shadow differs from the tree that it replaces.
     fn build_step(&mut self, store: &dyn Store, partition: PartitionId, q: u32) -> Result<(usize, bool), StoreError> {
         let (start, end) = partition_range(partition, q);
@@ -139,21 +147,27 @@ impl Trees {
             self.pending.remove(&partition);
             return Ok((1, false));
         };
-        let build =
-            slot.build.get_or_insert_with(|| Build { tree: Tree::new(q), cursor: Bytes::copy_from_slice(&start) });
-        let pairs = store.scan(Space::Data, &build.cursor, end.as_ref().map(<[u8; 16]>::as_slice), SCAN_CHUNK)?;
+        let build = slot.build.get_or_insert_with(|| Build {
+            tree: Tree::new(q),
+            cursor: Bytes::copy_from_slice(&start),
+            chunk: SCAN_CHUNK,
+        });
+        let pairs = store.scan(Space::Data, &build.cursor, end.as_ref().map(<[u8; 16]>::as_slice), build.chunk)?;
+        let is_over = pairs.len() < build.chunk;
+        let cost = pairs.len().max(bytes_of(&pairs) / RECORD_BYTES).max(1);
+        build.chunk = chunk_after(&pairs);
         for (key, value) in &pairs {
             build.tree.replace(key, 0, Record::hash_of(value));
             build.cursor = after(key);
         }
-        if pairs.len() == SCAN_CHUNK {
-            return Ok((pairs.len(), false));
+        if !is_over {
+            return Ok((cost, false));
         }
         let built = slot.build.take().map(|build| build.tree);
         let is_mismatch = slot.ready.as_ref().zip(built.as_ref()).is_some_and(|(old, new)| old.root() != new.root());
         slot.ready = built;
         self.pending.remove(&partition);
-        Ok((pairs.len().max(1), is_mismatch))
+        Ok((cost, is_mismatch))
     }
 
     /// Has the next built partition rebuilt if it is time.
@@ -201,7 +215,12 @@ impl Node {
         let now = self.now;
         self.trees.exchanges.retain(|_, exchange| exchange.since.plus(age_ms) > now);
         self.trees.verify_next(now, self.settings.verify_interval_ms);
-        let mut budget = BUILD_RECORDS;
+        // Under load there is a tick with every batch: each would pay for it.
+        let is_due = now >= self.trees.next_build;
+        let mut budget = if is_due { BUILD_RECORDS } else { 0 };
+        if is_due {
+            self.trees.next_build = now.plus(self.settings.tree_interval_ms);
+        }
         while budget > 0
             && let Some(partition) = self.trees.pending.first().copied()
         {
@@ -453,12 +472,22 @@ fn part_range(partition: PartitionId, q: u32, part: u32) -> Option<PrefixRange> 
     Some((first.to_be_bytes(), end))
 }
 
+fn bytes_of(pairs: &[Pair]) -> usize {
+    pairs.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
+}
+
+/// How many records to read next, by the size of these.
+fn chunk_after(pairs: &[Pair]) -> usize {
+    SCAN_BYTES.saturating_mul(pairs.len()).checked_div(bytes_of(pairs)).unwrap_or(SCAN_CHUNK).clamp(1, SCAN_CHUNK)
+}
+
 /// Calls `each` on the records of a range in order, until it says `false`.
 fn visit(store: &dyn Store, (start, end): PrefixRange, mut each: impl FnMut(Pair) -> bool) -> Result<(), StoreError> {
-    let mut from = Bytes::copy_from_slice(&start);
+    let (mut from, mut chunk) = (Bytes::copy_from_slice(&start), SCAN_CHUNK);
     loop {
-        let pairs = store.scan(Space::Data, &from, end.as_ref().map(<[u8; 16]>::as_slice), SCAN_CHUNK)?;
-        let is_over = pairs.len() < SCAN_CHUNK;
+        let pairs = store.scan(Space::Data, &from, end.as_ref().map(<[u8; 16]>::as_slice), chunk)?;
+        let is_over = pairs.len() < chunk;
+        chunk = chunk_after(&pairs);
         for pair in pairs {
             from = after(&pair.0);
             if !each(pair) {
@@ -529,22 +558,23 @@ fn differences(
     mut theirs: BTreeMap<Bytes, u64>,
 ) -> Result<Differences, StoreError> {
     let mut found = Differences::default();
-    let (mut bytes, mut is_full) = (0usize, false);
+    let (mut bytes, mut read, mut is_full) = (0usize, 0usize, false);
     for range in ranges {
         visit(store, range, |(key, value)| {
             let their_hash = theirs.remove(&key);
-            if their_hash == Some(Record::hash_of(&value)) {
-                return true;
+            let is_same = their_hash == Some(Record::hash_of(&value));
+            read = read.saturating_add(value.len());
+            if !is_same {
+                found.want.extend(their_hash.map(|_| key.clone()));
+                bytes = bytes.saturating_add(value.len());
             }
-            if their_hash.is_some() {
-                found.want.push(key.clone());
-            }
-            bytes = bytes.saturating_add(value.len());
-            is_full = bytes >= PUSH_BYTES_MAX || found.push.len() + 1 >= KEYS_MAX;
+            is_full = read >= ROUND_BYTES_MAX || bytes >= PUSH_BYTES_MAX || found.push.len() + 1 >= KEYS_MAX;
             if is_full {
                 theirs.retain(|their_key, _| *their_key < key);
             }
-            found.push.push((key, value));
+            if !is_same {
+                found.push.push((key, value));
+            }
             !is_full
         })?;
         if is_full {
@@ -608,6 +638,25 @@ mod tests {
             }
         }
         parts
+    }
+
+    #[test]
+    fn large_records_are_read_in_small_chunks_and_a_few_a_turn() {
+        let mut store = MemStore::default();
+        for n in 0..100 {
+            let value = [vec![0; 9], 1u64.to_be_bytes().to_vec(), vec![0; 512 << 10]].concat();
+            store.put(Space::Data, key(n, 0), Bytes::from(value));
+        }
+        let mut trees = Trees::default();
+        trees.set_partitions(&[ONLY]);
+        let (cost, _) = trees.build_step(&store, ONLY, 1).unwrap();
+        assert!(cost >= BUILD_RECORDS, "one chunk is a turn's work: {cost}");
+        let (cost, _) = trees.build_step(&store, ONLY, 1).unwrap();
+        assert!(cost <= SCAN_BYTES / RECORD_BYTES, "{cost}");
+        let all = BTreeSet::from([partition_range(ONLY, 1)]);
+        let theirs = hashes(&store, partition_range(ONLY, 1), 100).unwrap().into_iter().collect();
+        let found = differences(&store, all, theirs).unwrap();
+        assert!(found.push.is_empty() && found.want.is_empty(), "what was not read is left undecided");
     }
 
     #[test]

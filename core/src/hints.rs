@@ -19,6 +19,8 @@ use crate::time::Time;
 
 /// Unanswered handoffs to one target.
 const HANDOFFS_MAX: usize = 64;
+/// Their bytes, after which no further one begins.
+const HANDOFF_BYTES_MAX: u64 = 4 << 20;
 /// Records read at once: each may be large.
 const SCAN_CHUNK: usize = 16;
 /// Bytes of the target at the front of a hint's key.
@@ -41,8 +43,9 @@ struct Target {
     bytes: u64,
     /// Where the running pass goes on; `None`: no pass is running.
     cursor: Option<Bytes>,
-    /// Storage keys in flight.
+    /// Storage keys in flight, and their bytes.
     sent: BTreeSet<Bytes>,
+    sent_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ struct Handoff {
     target: Incarnation,
     storage_key: Bytes,
     hash: u64,
+    bytes: u64,
     sent_at: Time,
 }
 
@@ -103,13 +107,18 @@ impl Hints {
     fn next_chunk(&self, target: Incarnation) -> Option<(Bytes, usize)> {
         let held = self.targets.get(&target)?;
         let room = HANDOFFS_MAX.saturating_sub(held.sent.len());
-        (room > 0).then(|| held.cursor.clone()).flatten().map(|cursor| (cursor, room.min(SCAN_CHUNK)))
+        (room > 0 && held.sent_bytes < HANDOFF_BYTES_MAX)
+            .then(|| held.cursor.clone())
+            .flatten()
+            .map(|cursor| (cursor, room.min(SCAN_CHUNK)))
     }
 
     /// Notes that a hint is on its way; `false`: it already was.
     fn begin(&mut self, op: u64, handoff: Handoff) -> bool {
-        let is_new = self.targets.entry(handoff.target).or_default().sent.insert(handoff.storage_key.clone());
+        let held = self.targets.entry(handoff.target).or_default();
+        let is_new = held.sent.insert(handoff.storage_key.clone());
         if is_new {
+            held.sent_bytes = held.sent_bytes.saturating_add(handoff.bytes);
             self.in_flight.insert(op, handoff);
         }
         is_new
@@ -117,10 +126,22 @@ impl Hints {
 
     fn end(&mut self, op: u64) -> Option<Handoff> {
         let handoff = self.in_flight.remove(&op)?;
-        if let Some(held) = self.targets.get_mut(&handoff.target) {
-            held.sent.remove(&handoff.storage_key);
+        if let Some(held) = self.targets.get_mut(&handoff.target)
+            && held.sent.remove(&handoff.storage_key)
+        {
+            held.sent_bytes = held.sent_bytes.saturating_sub(handoff.bytes);
         }
         Some(handoff)
+    }
+
+    /// Gives up what is on its way to `target`, whose link is gone: the pass on the next link must not wait for it.
+    pub(crate) fn lose(&mut self, target: Incarnation) {
+        self.in_flight.retain(|_, handoff| handoff.target != target);
+        if let Some(held) = self.targets.get_mut(&target) {
+            held.sent.clear();
+            held.sent_bytes = 0;
+            held.cursor = None;
+        }
     }
 
     /// Gives up what was sent at least `age_ms` ago; a later pass sends it again.
@@ -228,7 +249,8 @@ impl Node {
         };
         let state = Record::decode(value.clone())?.state.encode();
         let op = self.new_op();
-        let handoff = Handoff { target, storage_key, hash: Record::hash_of(&value), sent_at: self.now };
+        let (hash, bytes) = (Record::hash_of(&value), value.len() as u64);
+        let handoff = Handoff { target, storage_key, hash, bytes, sent_at: self.now };
         if self.hints.begin(op, handoff) {
             let purpose = Purpose::Handoff;
             let replicate = Replicate { op, key, state, hint_for: None, remaining_ms: 0, purpose };
@@ -314,7 +336,7 @@ mod tests {
     const LAST: Incarnation = Incarnation(u64::MAX);
 
     fn handoff(target: Incarnation, n: u8, at: u64) -> Handoff {
-        Handoff { target, storage_key: Bytes::from(vec![n]), hash: 1, sent_at: Time(at) }
+        Handoff { target, storage_key: Bytes::from(vec![n]), hash: 1, bytes: 100, sent_at: Time(at) }
     }
 
     fn opened(each: u8, bytes_max: u64) -> Hints {
@@ -365,6 +387,19 @@ mod tests {
         assert!(hints.begin(4, handoff(A, 1, 200)));
         assert!(!hints.begin(5, handoff(A, 2, 200)));
         assert_eq!(hints.end(3).unwrap().storage_key, Bytes::from(vec![2]));
+    }
+
+    #[test]
+    fn large_handoffs_wait_for_each_other_and_a_lost_link_ends_them() {
+        let mut hints = opened(3, 1000);
+        hints.targets.get_mut(&A).unwrap().cursor = Some(Bytes::new());
+        hints.begin(1, Handoff { bytes: HANDOFF_BYTES_MAX, ..handoff(A, 1, 0) });
+        hints.begin(2, handoff(LAST, 1, 0));
+        assert!(hints.next_chunk(A).is_none());
+        hints.lose(A);
+        hints.targets.get_mut(&A).unwrap().cursor = Some(Bytes::new());
+        assert!(hints.next_chunk(A).is_some() && hints.begin(3, handoff(A, 1, 0)));
+        assert!(hints.end(1).is_none() && hints.end(2).is_some());
     }
 
     #[test]

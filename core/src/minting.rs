@@ -17,7 +17,7 @@ const BOOT: &[u8] = b"boot";
 const CLEAN_SINCE: &[u8] = b"clean_since";
 const CLEAN_STOP: &[u8] = b"clean_stop";
 const FALLBACK_KEYS_MAX: usize = 10_000;
-const APPLIED_MAX: usize = 8_192;
+const APPLIED_MAX: usize = 65_536;
 /// No counter grows this far by minting; a context that says more is forged, and an epoch that shows more is left.
 pub(crate) const COUNTER_MAX: u64 = 1 << 48;
 

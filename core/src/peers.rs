@@ -205,6 +205,7 @@ impl Node {
             known.is_linked = false;
         }
         self.peers.peers.retain(|node, known| known.is_member || *node != peer);
+        self.hints.lose(peer);
         self.on_peer_lost(store, peer)
     }
 

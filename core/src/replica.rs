@@ -41,7 +41,6 @@ impl Node {
         key: &Key,
         incoming: &State,
     ) -> Result<Record, StoreError> {
-        self.remember_requests(incoming);
         let Some(old) = self.load(store, key)? else {
             let record = Record { own_epoch: None, state: incoming.clone() };
             if !incoming.is_empty() {
@@ -141,13 +140,17 @@ impl Node {
         if replicate.purpose == Purpose::Handoff && self.not_ready().is_some() {
             return Ok(Err(Refusal::NotReady));
         }
+        // Not what repair and anti-entropy bring: old writes would crowd out those that are still retried.
+        let is_recent = matches!(replicate.purpose, Purpose::Put | Purpose::Handoff);
         let (me, owner) = (self.me(), replicate.hint_for.unwrap_or(self.me()));
         let Some(ring) = &self.ring else { return Ok(Err(Refusal::NotReady)) };
         if !ring.is_primary(ring.partition_of(&replicate.key), owner) {
             return Ok(Err(Refusal::NotOwner));
         }
-        if owner != me {
+        if is_recent {
             self.remember_requests(&incoming);
+        }
+        if owner != me {
             return Ok(self.store_hint(store, owner, &replicate.key, &incoming)?.map(|_| ()));
         }
         if replicate.purpose == Purpose::Repair && planted(Bug::RepairOverwrites) {

@@ -20,7 +20,7 @@ use crate::time::Time;
 
 const VERSION: u8 = 1;
 /// Forwards that are remembered so that a doubled one is known.
-const FORWARDED_HERE_MAX: usize = 8_192;
+const FORWARDED_HERE_MAX: usize = 65_536;
 
 /// A put that runs elsewhere.
 #[derive(Debug)]
