@@ -140,15 +140,15 @@ fn exit_of(error: &KvError) -> Exit {
 
 fn hint_of(error: &KvError) -> &'static str {
     match error.code {
-        ErrorCode::BadContext => "Pass the context exactly as a get or put of this key in this cluster printed it.",
+        ErrorCode::BadContext => "Pass it exactly as a get or put of this key in this cluster printed it.",
         ErrorCode::AlreadyExists => "Read it with `get`, then put with its --context; or --intent overwrite-all.",
         ErrorCode::TooManySiblings => "Read it with `get`, then put the merged value with its --context.",
-        ErrorCode::QuorumNotReached => "`driftkv status` shows who is reachable; lower -r or -w ask for fewer nodes.",
+        ErrorCode::QuorumNotReached => "`driftkv status` shows who is reachable; a lower -r or -w needs fewer nodes.",
         ErrorCode::DeadlineExceeded => "`driftkv status` shows who is reachable; --timeout waits longer.",
-        ErrorCode::NotReady => "The node is starting, or nobody has bootstrapped it; `driftkv status` shows which.",
+        ErrorCode::NotReady => "It is starting, or nobody has bootstrapped it: `driftkv status` shows which.",
         ErrorCode::Overloaded | ErrorCode::ShuttingDown => "Try again, perhaps through another node.",
         ErrorCode::Unspecified if error.is_retriable() => {
-            "Is the cluster up? `driftkv up -f examples/local.yaml` starts one; --endpoint HOST:PORT names another."
+            "Is the cluster up? `driftkv up -f examples/local.yaml` starts one here;\n--endpoint HOST:PORT names another."
         }
         _ => "",
     }

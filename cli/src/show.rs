@@ -29,27 +29,23 @@ pub fn not_found(key: &KeyArgs, reply: &v1::GetReply) -> String {
     let place = place(key);
     match reply.context.is_empty() {
         true => format!("not found: nothing was ever written to {place}"),
-        false => format!("not found: {place} was deleted (context {})", token::of_context(&reply.context)),
+        false => format!("not found: {place} was deleted\n  context {}", token::of_context(&reply.context)),
     }
 }
 
 fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::GetReply) -> String {
-    let context = token::of_context(&reply.context);
-    let mut out = String::new();
-    match siblings {
-        [only] => out += &format!("{}\n", style::value(&only.value, 0)),
-        _ => {
-            let title = format!("{} siblings: concurrent writes, none of which had seen the other", siblings.len());
-            out += &format!("{}\n", paint.yellow(&title));
-            for (number, sibling) in (1..).zip(siblings) {
-                out += &format!("{number:>4}  {}\n", style::value(&sibling.value, 6));
-            }
-            out += &format!("{}\n", resolve_hint(key, reply));
-        }
+    let achieved = achieved(reply.achieved.unwrap_or_default(), "answered by");
+    if let [only] = siblings {
+        let context = token::of_context(&reply.context);
+        let remarks = paint.dim(&format!("context {context}\n{achieved}"));
+        return format!("{}\n{remarks}\n", style::value(&only.value, 0));
     }
-    out += &paint.dim(&format!("context {context}\n{}", achieved(reply.achieved.unwrap_or_default(), "answered by")));
-    out.push('\n');
-    out
+    let title = format!("{} siblings: concurrent writes, none of which had seen the other", siblings.len());
+    let mut out = format!("{}\n", paint.yellow(&title));
+    for (number, sibling) in (1..).zip(siblings) {
+        out += &format!("{number:>4}  {}\n", style::value(&sibling.value, 6));
+    }
+    out + &format!("{}\n{}\n", resolve_hint(key, reply), paint.dim(&achieved))
 }
 
 /// How to replace all siblings by one value.
@@ -90,11 +86,9 @@ fn put_remarks(paint: Paint, key: &KeyArgs, reply: &v1::PutReply, done: &str) ->
         out += "an earlier attempt with this request id had been applied already; it was not applied twice\n";
     }
     if reply.siblings > 1 {
-        let (words, siblings) = (words(key), reply.siblings);
-        let told = format!("the key has {siblings} siblings now: this write replaced only what its context had seen");
-        out += &format!("{}\nto see and resolve them: driftkv get {words}\n", paint.yellow(&told));
-    }
-    if reply.context.is_empty() {
+        let told = format!("{} siblings now: a put replaces only what its --context has seen", reply.siblings);
+        out += &format!("{}\nto see and resolve them: driftkv get {}\n", paint.yellow(&told), words(key));
+    } else if reply.context.is_empty() {
         out += "no context: there are values that you have not seen, so get before you put again\n";
     }
     out
@@ -118,7 +112,10 @@ pub fn achieved(achieved: v1::Achieved, verb: &str) -> String {
 }
 
 fn place(key: &KeyArgs) -> String {
-    format!("key \"{}\" of bucket \"{}\"", one_line(&key.key), one_line(&key.bucket))
+    match key.bucket.as_str() {
+        BUCKET_DEFAULT => format!("key \"{}\"", one_line(&key.key)),
+        bucket => format!("key \"{}\" of bucket \"{}\"", one_line(&key.key), one_line(bucket)),
+    }
 }
 
 fn get_json(key: &KeyArgs, reply: &v1::GetReply) -> Value {
@@ -191,7 +188,7 @@ mod tests {
 
     #[test]
     fn never_written_and_deleted_are_told_apart() {
-        assert!(not_found(&key(), &reply(&[])).contains("was deleted (context AQID)"));
+        assert!(not_found(&key(), &reply(&[])).contains("was deleted\n  context AQID"));
         assert!(not_found(&key(), &GetReply::default()).contains("nothing was ever written"));
     }
 
@@ -211,7 +208,7 @@ mod tests {
             &PutReply { siblings: 3, was_applied: true, ..PutReply::default() },
             "written",
         );
-        for part in ["3 siblings now", "driftkv get -b b 'c 1'\n", "no context", "not applied twice"] {
+        for part in ["3 siblings now", "driftkv get -b b 'c 1'\n", "not applied twice"] {
             assert!(remarks.contains(part), "{remarks}");
         }
         let strict = Achieved { primaries: 2, fallbacks: 0, strict: true };

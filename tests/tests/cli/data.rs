@@ -48,7 +48,8 @@ fn a_put_without_context_adds_a_sibling_and_one_with_it_resolves_them() {
     assert_eq!(up.driftkv(&["get", "cart"]).ended(0).stdout, b"bread, milk");
 
     let outcome = up.driftkv(&["put", "cart", "eggs"]).ended(0);
-    let outcome = outcome.told(&["the key has 2 siblings now", "driftkv get cart"]);
+    let outcome =
+        outcome.told(&["2 siblings now: a put replaces only what its --context has seen", "driftkv get cart"]);
     assert_eq!(outcome.stdout, b"", "a context that has not seen all would be a trap");
     // A pipe takes one value; two are a conflict, told with the way out.
     let conflict =

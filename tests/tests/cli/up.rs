@@ -85,3 +85,33 @@ fn a_killed_node_is_started_again_on_its_disk() {
     let (code, lines, _) = up.stop();
     assert_eq!((code, lines.last().map(String::as_str)), (0, Some("all nodes stopped")));
 }
+
+#[test]
+fn the_example_goes_on_while_two_of_its_five_nodes_are_killed() {
+    let up = Up::start(include_str!("../../../examples/local.yaml"));
+    for (round, pair) in [["demo-0", "demo-3"], ["demo-1", "demo-4"]].into_iter().enumerate() {
+        let before = pair.map(|node| up.pid(node));
+        pair.iter().for_each(|node| up.kill(node));
+        for number in 0..10 {
+            let (key, value) = (format!("{round}-{number}"), number.to_string());
+            up.driftkv(&["put", &key, &value, "-w", "2"]).ended(0);
+            assert_eq!(up.driftkv(&["get", &key, "-r", "2"]).ended(0).stdout, value.as_bytes());
+        }
+        wait_for("both nodes run again", || {
+            let is_back = pair.iter().zip(before).all(|(node, pid)| up.pid(node) != pid);
+            if is_back { Ok(()) } else { Err(up.lines().join("\n")) }
+        });
+        wait_for("all nodes serve and have handed over their hints", || {
+            let status = up.driftkv(&["status", "-o", "json"]).ended(0).json();
+            let is_calm = |node: &serde_json::Value| {
+                let hints = node["hints"].as_array();
+                node["state"] == "serving" && hints.is_some_and(|hints| hints.iter().all(|hint| hint["hints"] == 0))
+            };
+            let nodes = status["nodes"].as_array().unwrap();
+            if nodes.iter().all(is_calm) { Ok(()) } else { Err(status.to_string()) }
+        });
+    }
+    for key in ["0-9", "1-9"] {
+        assert_eq!(up.driftkv(&["get", key, "-r", "3"]).ended(0).stdout, b"9");
+    }
+}
