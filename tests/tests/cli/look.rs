@@ -85,6 +85,13 @@ fn core_layout(admin: &str) -> Layout {
 #[test]
 fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     let up = Up::start(&manifest(3, ""));
+    // A peer that the gossip never heard of cannot go missing in it.
+    wait_for("gossip of all about all", || {
+        let status = up.driftkv(&["status", "-o", "json"]).ended(0).json();
+        let peers = status["nodes"].as_array().unwrap().iter().flat_map(|node| node["peers"].as_array().unwrap());
+        let alive = peers.filter(|peer| peer["rumour"] == "alive").count();
+        if alive == 6 { Ok(()) } else { Err(status.to_string()) }
+    });
     let apply = |text: &str| up.driftkv_reading(&["chaos", "apply", "-f", "-"], text.as_bytes());
     let cut = "id: cut\nfor: 1m\nallowQuorumLoss: true\nfaults:\n- {kind: partition, groups: [[t-0], [t-1, t-2]]}\n";
     let applied = apply(cut).ended(0);
