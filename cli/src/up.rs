@@ -18,6 +18,7 @@ use crate::style::{self, Paint, duration};
 use data_dir::DataDir;
 use group::{Event, Group};
 use plan::Plan;
+use process::End;
 use settle::Settled;
 use signals::Signals;
 
@@ -74,18 +75,27 @@ async fn watch(plan: &Plan, group: &mut Group, signals: &mut Signals, settled: S
             () = signals.next() => return style::print("\nstopping; once more kills\n"),
             event = group.next() => event,
         };
-        let line = match event {
-            Event::Started { name, pid } => paint.green(&format!("{name} runs again, process {pid}")),
-            Event::Ended { name, how, wait: Some(wait) } => {
-                let wait = duration(wait.as_millis() as u64);
-                paint.yellow(&format!("{name} ended ({how}); starting it again on its data in {wait}"))
-            }
-            Event::Ended { name, how, wait: None } => {
-                let log = plan.log(&name).map(|log| format!("; see {}", log.display())).unwrap_or_default();
-                paint.red(&format!("{name} ended ({how}); it is not started again{log}"))
-            }
-            Event::NotStarted { name, failure } => paint.red(&format!("{name} cannot be started: {failure}")),
-        };
-        style::print(line + "\n")?;
+        style::print(told(paint, plan, &event) + "\n")?;
+    }
+}
+
+/// An event in words. A node that ended by itself has said why in its log.
+fn told(paint: Paint, plan: &Plan, event: &Event) -> String {
+    let why = |name: &str, end: &End| match plan.log(name).filter(|_| !end.is_killed) {
+        Some(log) => format!("\n  {}\n  see {}", process::last_line(log), log.display()),
+        None => String::new(),
+    };
+    match event {
+        Event::Started { name, pid } => paint.green(&format!("{name} runs again, process {pid}")),
+        Event::Ended { name, end, wait: Some(wait) } => {
+            let wait = duration(wait.as_millis() as u64);
+            let line = format!("{name} ended ({}); starting it again on its data in {wait}", end.how);
+            paint.yellow(&line) + &paint.dim(&why(name, end))
+        }
+        Event::Ended { name, end, wait: None } => {
+            let line = format!("{name} ended ({}); it is not started again", end.how);
+            paint.red(&line) + &paint.dim(&why(name, end))
+        }
+        Event::NotStarted { name, failure } => paint.red(&format!("{name} cannot be started: {failure}")),
     }
 }

@@ -35,8 +35,8 @@ pub enum Event {
     Ended {
         /// Which.
         name: String,
-        /// How, in words.
-        how: String,
+        /// How.
+        end: End,
         /// When it will be started again, from now; `None`: that would not help.
         wait: Option<Duration>,
     },
@@ -104,9 +104,9 @@ impl Group {
             match self.next().await {
                 Event::Started { .. } => {}
                 Event::NotStarted { failure, .. } => return failure,
-                Event::Ended { name, how, .. } => {
+                Event::Ended { name, end, .. } => {
                     let hint = plan.log(&name).map(log_tail).unwrap_or_default();
-                    return Failure::failed(format!("{name} ended while starting ({how})")).hint(hint);
+                    return Failure::failed(format!("{name} ended while starting ({})", end.how)).hint(hint);
                 }
             }
         }
@@ -143,13 +143,13 @@ async fn keep(
         match NodeProcess::start(&program, &node) {
             Ok(mut process) => {
                 let _ = events.send(Event::Started { name: node.name.clone(), pid: process.pid() }).await;
-                let End { how, is_final } = tokio::select! {
+                let end = tokio::select! {
                     end = process.ended() => end,
                     () = changed(&mut wish) => return stop(process, &mut wish).await.then_some(node.name),
                 };
                 wait = next_wait(wait, started.elapsed());
-                let again = (!is_final).then_some(wait);
-                let _ = events.send(Event::Ended { name: node.name.clone(), how, wait: again }).await;
+                let (is_final, again) = (end.is_final, (!end.is_final).then_some(wait));
+                let _ = events.send(Event::Ended { name: node.name.clone(), end, wait: again }).await;
                 if is_final {
                     return None;
                 }

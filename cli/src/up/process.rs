@@ -43,6 +43,8 @@ pub struct End {
     pub how: String,
     /// Starting it again would end the same.
     pub is_final: bool,
+    /// By a signal: it had no say.
+    pub is_killed: bool,
 }
 
 /// A running node.
@@ -87,7 +89,7 @@ impl NodeProcess {
     pub async fn ended(&mut self) -> End {
         match self.child.wait().await {
             Ok(status) => End::of(status),
-            Err(error) => End { how: error.to_string(), is_final: false },
+            Err(error) => End { how: error.to_string(), is_final: false, is_killed: false },
         }
     }
 
@@ -123,7 +125,8 @@ impl End {
             (None, Some(signal)) => format!("killed by signal {signal}"),
             (None, None) => status.to_string(),
         };
-        Self { how, is_final: status.code().is_some_and(|code| FINAL_CODES.contains(&code)) }
+        let is_final = status.code().is_some_and(|code| FINAL_CODES.contains(&code));
+        Self { how, is_final, is_killed: status.signal().is_some() }
     }
 }
 
@@ -144,6 +147,13 @@ pub fn log_tail(log: &Path) -> String {
     lines.collect::<String>() + &format!("The whole log: {}", log.display())
 }
 
+/// The last line of a node's log, which after an exit code says why; empty if there is none.
+pub fn last_line(log: &Path) -> String {
+    let bytes = last_bytes(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().next_back().map(crate::style::one_line).unwrap_or_default()
+}
+
 fn last_bytes(log: &Path) -> std::io::Result<Vec<u8>> {
     let mut file = File::open(log)?;
     let start = file.metadata()?.len().saturating_sub(LOG_BYTES_READ);
@@ -156,15 +166,15 @@ fn last_bytes(log: &Path) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{End, LOG_LINES_SHOWN, log_tail};
+    use super::{End, LOG_LINES_SHOWN, last_line, log_tail};
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
     #[test]
     fn a_node_is_not_started_again_where_that_cannot_help() {
         let end = |raw| End::of(ExitStatus::from_raw(raw));
-        assert_eq!(end(9), End { how: "killed by signal 9".to_owned(), is_final: false });
-        assert_eq!(end(1 << 8), End { how: "exit code 1".to_owned(), is_final: false });
+        assert_eq!(end(9), End { how: "killed by signal 9".to_owned(), is_final: false, is_killed: true });
+        assert_eq!(end(1 << 8), End { how: "exit code 1".to_owned(), is_final: false, is_killed: false });
         assert!(end(2 << 8).is_final);
         assert!(end(3 << 8).is_final && end(3 << 8).how.contains("rolled back"));
     }
@@ -176,6 +186,7 @@ mod tests {
         std::fs::write(log.path(), lines).unwrap();
         let tail = log_tail(log.path());
         assert_eq!(tail.lines().count(), LOG_LINES_SHOWN + 1);
+        assert_eq!(last_line(log.path()), "line 4999");
         assert!(tail.contains("  | line 4999\n") && tail.ends_with(&log.path().display().to_string()), "{tail}");
     }
 }
