@@ -13,8 +13,8 @@ use crate::style::Paint;
 /// The end of `--help`.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  wrong usage or bad input: flags, manifest, experiment, context, a value too large
-  2  failed for another reason
+  1  failed for another reason
+  2  wrong usage or bad input: flags, manifest, experiment, context, a value too large
   3  not found: the key has no live value
   4  unavailable: no node answers, or too few for the quorum or the deadline
   5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
@@ -26,10 +26,10 @@ Environment:
 /// The exit code of a failed command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// Something else than the following.
+    Failed = 1,
     /// The user should change the command or its input.
-    Usage = 1,
-    /// Something else.
-    Failed = 2,
+    Usage = 2,
     /// No live value.
     NotFound = 3,
     /// Later, or through another node, it may work.

@@ -37,7 +37,7 @@ fn values_come_out_as_they_went_in_from_argument_file_and_stdin() {
     assert_eq!(up.driftkv(&["get", "greeting", "-b", "other bucket"]).ended(0).stdout, b"hallo");
     assert_eq!(up.driftkv(&["get", "greeting"]).ended(0).stdout, b"hello");
 
-    up.driftkv(&["put", "missing-file", "-f", "nowhere"]).ended(1).told(&["nowhere"]);
+    up.driftkv(&["put", "missing-file", "-f", "nowhere"]).ended(2).told(&["nowhere"]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_deleted_key_is_not_found_and_stays_so() {
     let context = put(&up, &["k", "again"]);
     up.driftkv(&["delete", "k", "--context", &context]).ended(0);
     up.driftkv(&["get", "k"]).ended(3);
-    up.driftkv(&["delete", "k", "--intent", "with-context"]).ended(1).told(&["needs a --context"]);
+    up.driftkv(&["delete", "k", "--intent", "with-context"]).ended(2).told(&["needs a --context"]);
 }
 
 #[test]
@@ -121,33 +121,33 @@ fn what_the_data_stands_against_is_a_conflict() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_told_and_costs_exit_code_1() {
+fn what_is_wrong_with_a_request_is_told_and_costs_exit_code_2() {
     let up = up();
     let context = put(&up, &["k", "value"]);
-    up.driftkv(&["put", "other", "v", "--context", &context]).ended(1).told(&["bad context", "of this key"]);
-    up.driftkv(&["put", "k", "v", "--context", "AAAA"]).ended(1).told(&["bad context"]);
-    up.driftkv(&["put", "k", "v", "--context", "not/one"]).ended(1).told(&["--context is not one"]);
+    up.driftkv(&["put", "other", "v", "--context", &context]).ended(2).told(&["bad context", "of this key"]);
+    up.driftkv(&["put", "k", "v", "--context", "AAAA"]).ended(2).told(&["bad context"]);
+    up.driftkv(&["put", "k", "v", "--context", "not/one"]).ended(2).told(&["--context is not one"]);
     up.driftkv(&["put", "k", "v", "--context", &context, "--intent", "add-sibling"])
-        .ended(1)
+        .ended(2)
         .told(&["with-context only"]);
-    up.driftkv(&["put", "k", "v", "--request-id", "12"]).ended(1).told(&["32 hexadecimal digits"]);
-    up.driftkv_reading(&["put", "k", "-"], &vec![b'x'; 65_537]).ended(1).told(&["too large", "65536"]);
-    up.driftkv(&["put", &"k".repeat(2000), "v"]).ended(1).told(&["too large", "1024"]);
-    up.driftkv(&["put", "k", "v", "-w", "4"]).ended(1).told(&["w"]);
-    up.driftkv(&["get", "k", "-r", "9"]).ended(1).told(&["r"]);
+    up.driftkv(&["put", "k", "v", "--request-id", "12"]).ended(2).told(&["32 hexadecimal digits"]);
+    up.driftkv_reading(&["put", "k", "-"], &vec![b'x'; 65_537]).ended(2).told(&["too large", "65536"]);
+    up.driftkv(&["put", &"k".repeat(2000), "v"]).ended(2).told(&["too large", "1024"]);
+    up.driftkv(&["put", "k", "v", "-w", "4"]).ended(2).told(&["w"]);
+    up.driftkv(&["get", "k", "-r", "9"]).ended(2).told(&["r"]);
     assert_eq!(up.driftkv(&["get", "k"]).ended(0).stdout, b"value", "nothing of it was written");
 }
 
 #[test]
 fn without_a_cluster_each_way_to_name_one_is_told() {
-    driftkv(&["get", "k"]).ended(1).told(&["no cluster", "driftkv up", "--endpoint", "DRIFTKV_ENDPOINTS"]);
-    driftkv(&["get", "k", "--endpoint", "nonsense://x"]).ended(1).told(&["nonsense"]);
+    driftkv(&["get", "k"]).ended(2).told(&["no cluster", "driftkv up", "--endpoint", "DRIFTKV_ENDPOINTS"]);
+    driftkv(&["get", "k", "--endpoint", "nonsense://x"]).ended(2).told(&["nonsense"]);
     let nobody = format!("127.0.0.1:{}", free_base_port());
     let refused = driftkv(&["put", "k", "v", "--endpoint", &nobody, "--timeout", "500ms"]).ended(4);
     let refused = refused.told(&[&nobody, "Is the cluster up?"]);
     assert!(!refused.stderr.contains("--request-id"), "nothing was sent: {}", refused.stderr);
-    driftkv(&["statu"]).ended(1).told(&["unrecognized subcommand", "'status'"]);
-    driftkv(&["get", "k", "--tiemout", "1s"]).ended(1).told(&["--tiemout", "--timeout"]);
-    driftkv(&["get", "k", "--timeout", "5"]).ended(1).told(&["500ms or 5s"]);
+    driftkv(&["statu"]).ended(2).told(&["unrecognized subcommand", "'status'"]);
+    driftkv(&["get", "k", "--tiemout", "1s"]).ended(2).told(&["--tiemout", "--timeout"]);
+    driftkv(&["get", "k", "--timeout", "5"]).ended(2).told(&["500ms or 5s"]);
     driftkv(&["--help"]).ended(0);
 }

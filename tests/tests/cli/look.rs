@@ -113,10 +113,10 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     up.driftkv(&["chaos", "clear", "cut"]).ended(0);
     assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 0);
 
-    apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(1).told(&["-:3:", "explode"]);
-    apply(&cut.replace("t-0", "t-9")).ended(1).told(&["no such node: t-9"]);
+    apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(2).told(&["-:3:", "explode"]);
+    apply(&cut.replace("t-0", "t-9")).ended(2).told(&["no such node: t-9"]);
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
-        .ended(1)
+        .ended(2)
         .told(&["allowQuorumLoss"]);
 }
 

@@ -11,7 +11,7 @@ fn a_bad_manifest_is_refused_with_its_place_before_anything_starts() {
     let path = directory.path();
     let refused = |text: &str| {
         fs::write(path.join("bad.yaml"), text).unwrap();
-        let outcome = run(&["up", "-f", "bad.yaml", "--data", "made"], path, b"").ended(1);
+        let outcome = run(&["up", "-f", "bad.yaml", "--data", "made"], path, b"").ended(2);
         assert!(!path.join("made").exists(), "{}", outcome.stderr);
         outcome
     };
@@ -20,8 +20,8 @@ fn a_bad_manifest_is_refused_with_its_place_before_anything_starts() {
     refused(&manifest(3, "  readQuorum: 4\n")).told(&["bad.yaml: spec.readQuorum is 4", "replicationFactor"]);
     refused("kind: Pod\n").told(&["KVCluster"]);
     refused("").told(&["bad.yaml: is empty"]);
-    run(&["up", "-f", "absent.yaml"], path, b"").ended(1).told(&["absent.yaml"]);
-    run(&["up"], path, b"").ended(1).told(&["--file <FILE>"]);
+    run(&["up", "-f", "absent.yaml"], path, b"").ended(2).told(&["absent.yaml"]);
+    run(&["up"], path, b"").ended(2).told(&["--file <FILE>"]);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_port_in_use_is_named_before_anything_starts() {
     let base_port = free_base_port();
     let _taken = TcpListener::bind(("127.0.0.1", base_port + 12)).unwrap();
     let words = ["up", "-f", "cluster.yaml", "--base-port", &base_port.to_string()];
-    let outcome = run(&words, directory.path(), b"").ended(2);
+    let outcome = run(&words, directory.path(), b"").ended(1);
     let told = format!("port {} (admin of t-1)", base_port + 12);
     outcome.told(&[&told, "--base-port", "Nothing was started"]);
     assert!(!directory.path().join(".driftkv/t-0").exists());
@@ -45,14 +45,14 @@ fn the_same_directory_resumes_with_its_data_and_its_identity() {
     let cluster = |up: &Up| up.driftkv(&["ring", "-o", "json"]).ended(0).json()["clusterId"].clone();
     let before = cluster(&up);
     let base_port = up.base_port;
-    let other = run(&["up", "-f", "cluster.yaml"], up.directory.path(), b"").ended(1);
+    let other = run(&["up", "-f", "cluster.yaml"], up.directory.path(), b"").ended(2);
     other.told(&["another `driftkv up` runs on this data directory"]);
 
     let (code, lines, directory) = up.stop();
     assert_eq!(code, 0, "{lines:?}");
     assert_eq!(lines.last().unwrap(), "all nodes stopped");
     fs::write(directory.path().join("more.yaml"), manifest(4, "")).unwrap();
-    let changed = run(&["up", "-f", "more.yaml"], directory.path(), b"").ended(1);
+    let changed = run(&["up", "-f", "more.yaml"], directory.path(), b"").ended(2);
     changed.told(&["nodes: the data has t-0 t-1 t-2, now it would be t-0 t-1 t-2 t-3", "Nothing was started"]);
 
     let up = Up::start_in(directory, base_port);
