@@ -137,7 +137,12 @@ fn report<T>(answers: &[Answer<T>], done: &str) -> String {
     let width = answers.iter().map(|(node, _)| node.name.chars().count()).max().unwrap_or(0);
     let line = |(node, answer): &Answer<T>| match answer {
         Ok(_) => format!("  {:width$}  {done}\n", one_line(&node.name)),
-        Err(failure) => format!("  {:width$}  {}\n", one_line(&node.name), one_line(&failure.message)),
+        Err(failure) => {
+            // The message begins with the node's name, which the line has already.
+            let why =
+                failure.message.strip_prefix(&node.name).unwrap_or(&failure.message).trim_start_matches([':', ' ']);
+            format!("  {:width$}  {}\n", one_line(&node.name), one_line(why))
+        }
     };
     answers.iter().map(line).collect()
 }
@@ -150,7 +155,7 @@ fn text(paint: Paint, answers: &[Answer<FaultStatus>]) -> String {
         let status = match answer {
             Ok(status) => status,
             Err(failure) => {
-                out += &format!("{}\n", paint.red(&one_line(&format!("{}: {}", node.name, failure.message))));
+                out += &format!("{}\n", paint.red(&one_line(&failure.message)));
                 continue;
             }
         };

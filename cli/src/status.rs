@@ -33,10 +33,8 @@ pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
 pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
     let known: Vec<&StatusReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
     let mut out = heading(&known) + &table(paint, answers);
-    for (node, answer) in answers {
-        if let Err(failure) = answer {
-            out += &format!("{}\n", paint.red(&format!("{}: {}", node.name, one_line(&failure.message))));
-        }
+    for failure in answers.iter().filter_map(|(_, answer)| answer.as_ref().err()) {
+        out += &format!("{}\n", paint.red(&one_line(&failure.message)));
     }
     for line in away(&known).into_iter().chain(hints(&known)) {
         out += &format!("{}\n", paint.yellow(&one_line(&line)));
@@ -165,7 +163,7 @@ mod tests {
             hints: vec![hint],
             ..StatusReply::default()
         };
-        let answers = [(node("demo-0"), Ok(status)), (node("demo-1"), Err(Failure::unavailable("refused")))];
+        let answers = [(node("demo-0"), Ok(status)), (node("demo-1"), Err(Failure::unavailable("demo-1: refused")))];
         let text = text(Paint::off(), &answers);
         for line in [
             "demo-1  no answer",

@@ -1,4 +1,5 @@
 //! The program as a newcomer meets it: help, version, and words it does not know.
+#![allow(clippy::expect_used)]
 
 use std::process::{Command, Output};
 
