@@ -58,7 +58,7 @@ async fn wrong_requests_of_clients_are_told_what_is_wrong() {
         (put(&|r| r.context = context.clone()), Code::InvalidArgument, "another cluster, bucket or key"),
         (put(&|r| r.context = damaged.clone().into()), Code::InvalidArgument, "context"),
         (put(&|r| r.context = "forged".into()), Code::InvalidArgument, "context"),
-        (put(&|r| r.request_id = "five!".into()), Code::InvalidArgument, "request id"),
+        (put(&|r| r.request_id = "five!".into()), Code::InvalidArgument, "request_id"),
         (put(&|r| r.intent = 77), Code::InvalidArgument, "intent"),
         (put(&|r| r.options.get_or_insert_default().w = 4), Code::InvalidArgument, "w = 4"),
     ];
