@@ -249,7 +249,7 @@ async fn dropped_messages_cost_time_and_nothing_else() {
     cluster.all_reach_each_other().await;
     inject(
         &cluster,
-        "{id: lossy, for: 60s, allowQuorumLoss: true, seed: 7, faults: [{kind: drop, from: '*', to: '*', rate: 20%}]}",
+        "{id: lossy, for: 60s, allowQuorumLoss: true, seed: 7, faults: [{kind: drop, from: '*', to: '*', every: 9}]}",
     )
     .await;
     let client = cluster.client(0);
