@@ -3,7 +3,9 @@
 //! Not here: the command line's own supervision (`driftkv up`).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +22,8 @@ pub use process::NodeProcess;
 
 /// How long anything may take that should come about soon.
 pub const SOON: Duration = Duration::from_secs(30);
+/// Where nodes of tests listen.
+const PORTS: Range<u16> = 26_000..32_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the nodes are started with.
@@ -181,10 +185,18 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
+/// A port of 127.0.0.1 that nobody listens on, and that the system gives to no outgoing connection either: it lies below
+/// the range of those. Each test process begins elsewhere.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let offset = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// The node binary that this build made.
