@@ -139,17 +139,19 @@ impl Node {
         let (primaries, me) = (self.primaries(partition), self.me());
         let is_missing = |p: &&Incarnation| **p != me && !self.is_reachable(**p);
         let missing: Vec<Incarnation> = primaries.iter().filter(is_missing).copied().collect();
+        let mut stood_for = None;
         if primaries.contains(&me) {
             self.show_local(store, &mut op, None)?;
         } else if matches!(&op.reader, Reader::Put(start) if start.role == Role::Fallback) {
-            let owner = missing.first().or(primaries.first()).copied();
-            self.show_local(store, &mut op, owner)?;
+            stood_for = missing.first().or(primaries.first()).copied();
+            self.show_local(store, &mut op, stood_for)?;
         }
         for primary in primaries.into_iter().filter(|p| *p != me) {
-            if missing.contains(&primary) {
-                self.ask_other(store, &mut op, id, primary)?;
-            } else {
+            if !missing.contains(&primary) {
                 self.ask(&mut op, id, primary, None);
+            } else if stood_for != Some(primary) {
+                // Order: never a second stand-in for the owner we stand in for; it would add no copy and use up a fallback.
+                self.ask_other(store, &mut op, id, primary)?;
             }
         }
         if op.is_local_shown {

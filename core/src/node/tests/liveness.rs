@@ -132,3 +132,14 @@ fn a_monotonic_read_repairs_on_the_foreground_stream_within_its_deadline() {
 fn is_repair(message: &Message) -> bool {
     matches!(message, Message::Replicate(r) if r.purpose == Purpose::Repair && r.remaining_ms > 0)
 }
+
+#[test]
+fn two_fallbacks_alone_read_and_write_while_all_owners_are_away() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    owners.iter().for_each(|owner| net.cut(*owner));
+    net.put(fallbacks[0], 1, Put { is_retry: true, ..put_of("v", 1) });
+    let Ok(Reply::Put { achieved, .. }) = &net.replies[&1] else { panic!("{:?}", net.replies[&1]) };
+    assert_eq!((achieved.primaries, achieved.fallbacks), (0, 2));
+    assert_eq!(net.get(fallbacks[1], 2, false).0, [value("v")]);
+}
