@@ -128,8 +128,10 @@ fn verdict<T>(answers: Vec<Answer<T>>) -> Result<(), Failure> {
                 .hint("`driftkv status` shows who is up. A node that comes back does not catch up on experiments.")),
         };
     };
+    let failure = Failure::new(exit, format!("{} of {} refused or failed", failures.len(), count(asked, "node")));
+    let is_forbidden = failures.iter().any(|failure| failure.message.contains("--allow-faults"));
     let hint = "Nodes obey only with allowFaults: true in the manifest (flag --allow-faults of driftkv-node).";
-    Err(Failure::new(exit, format!("{} of {} failed", failures.len(), count(asked, "node"))).hint(hint))
+    Err(if is_forbidden { failure.hint(hint) } else { failure })
 }
 
 /// One line a node.

@@ -28,7 +28,7 @@ pub fn get(key: &KeyArgs, reply: &v1::GetReply, is_terminal: bool) -> Result<(),
 pub fn not_found(key: &KeyArgs, reply: &v1::GetReply) -> String {
     let place = place(key);
     match reply.context.is_empty() {
-        true => format!("not found: nothing was ever written to {place}"),
+        true => format!("not found: the replicas that answered know nothing of {place}"),
         false => format!("not found: {place} was deleted\n  context {}", token::of_context(&reply.context)),
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn never_written_and_deleted_are_told_apart() {
         assert!(not_found(&key(), &reply(&[])).contains("was deleted\n  context AQID"));
-        assert!(not_found(&key(), &GetReply::default()).contains("nothing was ever written"));
+        assert!(not_found(&key(), &GetReply::default()).contains("know nothing of"));
     }
 
     #[test]

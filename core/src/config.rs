@@ -21,7 +21,7 @@ pub const STATE_BYTES_CEILING: u64 = 1 << 30;
 /// What one key, one value, one state and one hint budget may grow to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest bucket plus key, in bytes.
+    /// Longest key, and longest bucket name, in bytes.
     pub key_bytes_max: u32,
     /// Longest value, in bytes.
     pub value_bytes_max: u32,
@@ -241,7 +241,9 @@ impl ClusterConfig {
             ((Field::ReadQuorum, self.read_quorum), factor),
             ((Field::WriteQuorum, self.write_quorum), factor),
         ] {
-            if value > bound_value {
+            // What is out of range as it is needs no second complaint.
+            let is_told = errors.iter().any(|error| error.field() == field);
+            if value > bound_value && !is_told {
                 let (value, bound_value) = (value.into(), bound_value.into());
                 errors.push(ConfigError::Exceeds { field, value, bound, bound_value });
             }

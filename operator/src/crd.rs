@@ -116,7 +116,7 @@ impl Default for StorageSpec {
 #[x_kube(validation = Rule::new("self.siblingsMax * self.valueBytesMax <= 1073741824")
     .message("siblingsMax times valueBytesMax must be at most 1073741824 bytes (1 GiB)").field_path(".siblingsMax"))]
 pub struct LimitsSpec {
-    /// Longest bucket plus key, in bytes.
+    /// Longest key, and longest bucket name, in bytes.
     #[serde(default = "defaults::key_bytes_max")]
     #[schemars(range(min = 1, max = 65536))]
     pub key_bytes_max: u32,

@@ -152,6 +152,15 @@ pub fn from_status(status: &Status, put_sent: bool) -> KvError {
             | Code::FailedPrecondition
             | Code::Unimplemented
     );
+    // Only the transport says this: a message beyond what the other side reads, and it read none of it.
+    if status.code() == Code::OutOfRange {
+        let error = v1::Error {
+            code: ErrorCode::TooLarge.into(),
+            message: status.message().to_owned(),
+            ..v1::Error::default()
+        };
+        return KvError { grpc: Code::OutOfRange, ..KvError::from(error) };
+    }
     KvError::no_answer(status.code(), status.message(), put_sent && !is_refused)
 }
 

@@ -158,11 +158,12 @@ async fn a_session_carries_many_requests_at_once() {
 async fn a_value_of_the_largest_size_and_many_siblings_travel_whole() {
     let cluster = Cluster::start(Shape::of(3).with("--value-bytes-max", "4194304")).await;
     let client = cluster.client(0);
-    for n in 0..5u8 {
+    // More than one frame takes, together.
+    for n in 0..17u8 {
         client.put("b", "k", vec![n; 4 << 20], PutOptions::default()).await.unwrap();
     }
     let read = cluster.client_of(2).get("b", "k", GetOptions { r: 3, ..GetOptions::default() }).await.unwrap();
-    assert_eq!(read.siblings.len(), 5);
+    assert_eq!(read.siblings.len(), 17);
     assert!(read.siblings.iter().all(|sibling| sibling.value.len() == 4 << 20));
     cluster.replicas_identical().await;
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
 
+const LOCK: &str = "up.lock";
+
 /// An open, locked data directory.
 #[derive(Debug)]
 pub struct DataDir {
@@ -18,10 +20,22 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(path).map_err(|error| Failure::io(path, &error))?;
         let path = fs::canonicalize(path).map_err(|error| Failure::io(path, &error))?;
-        let file = path.join("up.lock");
+        let file = path.join(LOCK);
+        let is_strange = !file.exists() && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+        if is_strange {
+            let message = format!("{}: this directory holds other things than a cluster", path.display());
+            return Err(
+                Failure::usage(message).hint("Give --data a directory that is empty or absent. Nothing was started.")
+            );
+        }
         let lock = File::create(&file).map_err(|error| Failure::io(&file, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                // Data never belongs into a repository that happens to lie around it.
+                let ignore = path.join(".gitignore");
+                fs::write(&ignore, "*\n").map_err(|error| Failure::io(&ignore, &error))?;
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let message = format!("{}: another `driftkv up` runs on this data directory", path.display());
                 Err(Failure::usage(message).hint("Stop that one, or give this one its own --data DIR and --base-port."))
@@ -50,5 +64,14 @@ mod tests {
         assert!(failure.message.contains("another `driftkv up`"), "{}", failure.message);
         drop(first);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        std::fs::write(parent.path().join("thesis.txt"), "mine").unwrap();
+        let failure = DataDir::open(parent.path()).unwrap_err();
+        assert!(failure.message.contains("other things"), "{}", failure.message);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 }

@@ -96,7 +96,7 @@ fn json_is_one_value_with_the_same_fields_always() {
 #[test]
 fn a_deleted_key_is_not_found_and_stays_so() {
     let up = up();
-    up.driftkv(&["get", "k"]).ended(3).told(&["nothing was ever written"]);
+    up.driftkv(&["get", "k"]).ended(3).told(&["know nothing of"]);
     put(&up, &["k", "one"]);
     put(&up, &["k", "two"]);
     up.driftkv(&["delete", "k"]).ended(0);

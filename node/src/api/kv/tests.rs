@@ -141,15 +141,15 @@ async fn what_is_a_little_too_large_is_cores_to_refuse_and_what_is_far_too_large
 }
 
 #[tokio::test]
-async fn siblings_that_no_frame_takes_are_an_error_that_says_what_to_do() {
+async fn siblings_that_no_answer_takes_are_an_error_that_says_what_to_do() {
     let (mut kv, mut inbox) = start_raw().await;
     let call = tokio::spawn(async move { kv.get(get("k")).await });
     let (_, to) = asked(&mut inbox).await;
     let value = Bytes::from(vec![0; 16 << 20]);
-    to.send(got(&[value.clone(), value.clone(), value.clone(), value]));
+    to.send(got(&vec![value; 66]));
     let error = from_status(&soon(call).await.unwrap().unwrap_err(), false);
     assert_eq!(error.code, ErrorCode::TooLarge);
-    assert!(error.message.contains("the 4 siblings of the key have 67108"), "{}", error.message);
+    assert!(error.message.contains("the 66 siblings of the key have 1107"), "{}", error.message);
     assert!(error.message.ends_with("an overwrite_all replaces them"), "{}", error.message);
 }
 
