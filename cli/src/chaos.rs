@@ -113,7 +113,7 @@ fn read(file: &Path) -> Result<String, Failure> {
     }
     let mut text = String::new();
     let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map(|_| text).map_err(|error| Failure::failed(format!("stdin: {error}")))
+    read.map(|_| text).map_err(|error| Failure::io(Path::new("stdin"), &error))
 }
 
 /// Fails if a node did not do what it was asked.
@@ -246,8 +246,17 @@ mod tests {
     #[test]
     fn the_examples_are_experiments_that_five_nodes_take() {
         let members: Vec<String> = (0..5).map(|index| format!("demo-{index}")).collect();
-        let (cut, slow) = (include_str!("../../examples/cut.yaml"), include_str!("../../examples/slow-links.yaml"));
-        for text in [cut, slow] {
+        let examples = [
+            include_str!("../../examples/cut.yaml"),
+            include_str!("../../examples/slow-links.yaml"),
+            include_str!("../../examples/rough-network.yaml"),
+            include_str!("../../examples/sleepy-node.yaml"),
+            include_str!("../../examples/crash.yaml"),
+            include_str!("../../examples/slow-disk.yaml"),
+            include_str!("../../examples/failing-disk.yaml"),
+            include_str!("../../examples/wrong-clocks.yaml"),
+        ];
+        for text in examples {
             let experiment = parse(text, Path::new("x.yaml")).unwrap();
             assert_eq!(experiment.quorum_check(&members, 3, 2, 2), Ok(()));
         }

@@ -2,6 +2,7 @@
 //! Invariant: nothing leaves the process with a failure but through here, so the codes in `--help` are the codes there are.
 //! Not here: the words of a node's refusal (`driftkv_proto::error`).
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use driftkv_proto::error::{KvError, from_status};
@@ -83,8 +84,13 @@ impl Failure {
 
     /// A file or directory could not be used.
     pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Usage } else { Exit::Failed };
-        Self::new(exit, format!("{}: {error}", path.display()))
+        let (exit, what) = match error.kind() {
+            ErrorKind::NotFound => (Exit::Usage, error.to_string()),
+            ErrorKind::IsADirectory => (Exit::Usage, "is a directory; a file is needed".to_owned()),
+            ErrorKind::InvalidData => (Exit::Usage, "is not text in UTF-8".to_owned()),
+            _ => (Exit::Failed, error.to_string()),
+        };
+        Self::new(exit, format!("{}: {what}", path.display()))
     }
 
     /// A failed get or put.

@@ -2,6 +2,7 @@
 //! Invariants: nothing unknown is ignored, whichever source it is in; all broken rules are told at once, in the flags' spelling.
 //! Not here: the rules of a cluster (`driftkv_core::config`, shared with CLI and CRD).
 
+mod environment;
 mod file;
 mod flags;
 mod rules;
@@ -101,7 +102,15 @@ impl Config {
 
     /// From these arguments, the first being the program's name, the environment, and the file they name.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Config, LoadError> {
-        let matches = Flags::command().try_get_matches_from(args)?;
+        let command = Flags::command();
+        let known: Vec<String> =
+            command.get_arguments().filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned())).collect();
+        let matches = command.try_get_matches_from(args)?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let misspelt = environment::misspelt(names, &known);
+        if !misspelt.is_empty() {
+            return Err(LoadError::Rules(misspelt));
+        }
         let mut flags = Flags::from_arg_matches(&matches)?;
         if let Some(path) = flags.config.take() {
             let is_open = |id: &str| matches!(matches.value_source(id), None | Some(ValueSource::DefaultValue));

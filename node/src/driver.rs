@@ -125,25 +125,41 @@ impl Drop for Budget {
     }
 }
 
-/// Core's time: milliseconds since the process opened its store.
+/// Core's time: milliseconds since the process opened its store, by the monotonic clock, or off that by an injected skew.
+/// Invariant: it never runs back; with less skew than before it stands still until the true time has caught up.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct Clock {
+    start: Instant,
+    skew_ms: i64,
+    floor: Time,
+}
 
 impl Clock {
     /// Starts now, at 1 ms: nothing that was "never" looks like "now".
     pub fn start() -> Clock {
         let now = Instant::now();
-        Clock(now.checked_sub(Duration::from_millis(1)).unwrap_or(now))
+        let start = now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
+        Clock { start, skew_ms: 0, floor: Time(0) }
+    }
+
+    /// From now on it is off by `skew_ms`.
+    pub fn skew(&mut self, skew_ms: i64, now: Instant) {
+        if skew_ms < self.skew_ms {
+            self.floor = self.time(now);
+        }
+        self.skew_ms = skew_ms;
     }
 
     /// `at` as core sees it.
     pub fn time(&self, at: Instant) -> Time {
-        Time(u64::try_from(at.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX))
+        let true_ms = u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
+        Time(true_ms.saturating_add_signed(self.skew_ms)).max(self.floor)
     }
 
     /// When core's time `time` comes.
     pub fn instant(&self, time: Time) -> Instant {
-        let later = self.0.checked_add(Duration::from_millis(time.0));
+        let true_ms = time.0.saturating_add_signed(self.skew_ms.saturating_neg());
+        let later = self.start.checked_add(Duration::from_millis(true_ms));
         later.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600))
     }
 }
@@ -226,5 +242,28 @@ fn size(request: &Request) -> usize {
             let value = put.value.as_ref().map_or(0, |value| value.len());
             put.key.key().len() + put.key.bucket().len() + put.context.len() + value
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Clock, Time};
+
+    #[test]
+    fn a_skewed_clock_jumps_ahead_stands_still_and_never_runs_back() {
+        let begin = Instant::now();
+        let mut clock = Clock { start: begin, skew_ms: 0, floor: Time(0) };
+        let at = |ms| begin + Duration::from_millis(ms);
+        clock.skew(5_000, at(100));
+        assert_eq!((clock.time(at(100)), clock.instant(Time(5_200))), (Time(5_100), at(200)));
+        clock.skew(2_000, at(200));
+        assert_eq!((clock.time(at(200)), clock.time(at(3_200))), (Time(5_200), Time(5_200)));
+        assert_eq!((clock.time(at(3_201)), clock.instant(Time(5_201))), (Time(5_201), at(3_201)));
+        clock.skew(-1_000, at(4_000));
+        assert_eq!((clock.time(at(7_000)), clock.time(at(8_000))), (Time(6_000), Time(7_000)));
+        clock.skew(0, at(8_000));
+        assert_eq!(clock.time(at(8_000)), Time(8_000));
     }
 }

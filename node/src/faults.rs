@@ -1,11 +1,12 @@
 //! What this node does with an experiment of the fault vocabulary (`proto/src/faults.rs`): it loses, delays, doubles and reorders what it
-//! sends, loses what crosses a cut, stands still, or ends. design.md, *Faults are API*.
+//! sends, loses what crosses a cut, stands still, ends, syncs slowly or not at all, or goes by a wrong clock. design.md, *Faults are API*.
 //! Invariants: nothing is injected unless the node was started to allow it; an experiment is injected whole or refused; each ends by itself,
 //! by this node's monotonic clock, whoever dies meanwhile; the same seed draws the same fates for each link.
 //! An experiment is not remembered over a restart, so a node that `crash` ended and its supervisor brought back does not crash again.
 //! Not here: sending and holding messages back (the peer streams, with a [`DelayLine`]), and standing still (the engine, see [`Faults::paused`]).
 
 mod delay_line;
+mod disk;
 mod error;
 mod fate;
 mod injected;
@@ -17,8 +18,8 @@ mod tests;
 use std::{
     future,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -58,7 +59,14 @@ struct Shared {
     is_allowed: bool,
     /// Whether a message may meet an active fault. A copy of what the register knows, for the path of every message.
     meets_messages: AtomicBool,
+    /// The same for the path of every sync.
+    meets_disk: AtomicBool,
+    /// The same for every look at the clock.
+    skew_ms: AtomicI64,
+    active_count: AtomicUsize,
     state: Mutex<State>,
+    /// Wakes a sync that is held back when experiments go.
+    disk_freed: Condvar,
     /// Wakes `run` when experiments come or go.
     changed: Notify,
     paused: watch::Sender<bool>,
@@ -76,6 +84,10 @@ impl Faults {
         Self(Arc::new(Shared {
             is_allowed,
             meets_messages: AtomicBool::new(false),
+            meets_disk: AtomicBool::new(false),
+            skew_ms: AtomicI64::new(0),
+            active_count: AtomicUsize::new(0),
+            disk_freed: Condvar::new(),
             state: Mutex::new(State { members: None, register: Register::new(name) }),
             changed: Notify::new(),
             paused: watch::Sender::new(false),
@@ -120,6 +132,7 @@ impl Faults {
         self.settle(&mut state.register, now);
         state.register.clear(id)?;
         self.settle(&mut state.register, now);
+        self.0.disk_freed.notify_all();
         self.0.changed.notify_one();
         Ok(self.report(&state.register, now))
     }
@@ -153,6 +166,18 @@ impl Faults {
         self.lock().register.loses_incoming(from, Instant::now())
     }
 
+    /// How far the engine's clock is to be from the true one, in milliseconds. Positive: ahead.
+    ///
+    /// Cost: one relaxed load. Changes only while [`Faults::run`] runs.
+    pub fn skew_ms(&self) -> i64 {
+        self.0.skew_ms.load(Ordering::Relaxed)
+    }
+
+    /// How many experiments are active; [`Faults::status`] has their counters. Changes only while [`Faults::run`] runs.
+    pub fn active_count(&self) -> usize {
+        self.0.active_count.load(Ordering::Relaxed)
+    }
+
     /// Whether this node is to stand still: nothing is processed while this holds true. Changes only while [`Faults::run`] runs.
     pub fn paused(&self) -> watch::Receiver<bool> {
         self.0.paused.subscribe()
@@ -165,7 +190,6 @@ impl Faults {
         loop {
             let (crashes, next_turn) = self.turn();
             for fault in crashes {
-                tracing::error!(fault, "a fault crashes this node");
                 crash(&fault);
             }
             let timer = async {
@@ -193,6 +217,9 @@ impl Faults {
     fn settle(&self, register: &mut Register, now: Instant) {
         register.expire(now);
         self.0.meets_messages.store(register.meets_messages(), Ordering::Relaxed);
+        self.0.meets_disk.store(register.meets_disk(), Ordering::Relaxed);
+        self.0.skew_ms.store(register.skew_ms(), Ordering::Relaxed);
+        self.0.active_count.store(register.active_count(), Ordering::Relaxed);
         let is_paused = register.is_paused(now);
         let was_changed = self.0.paused.send_if_modified(|held| std::mem::replace(held, is_paused) != is_paused);
         if was_changed {

@@ -108,7 +108,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let quorums = Quorums { n: cluster.replication_factor, r: cluster.read_quorum, w: cluster.write_quorum };
     let peers = Peers::new(Arc::clone(&identity), faults.clone(), handle.clone(), quorums);
     tokio::spawn(faults.clone().run(crash));
-    let engine = start_engine(node, store, syncer, clock, inbox, peers, faults.paused())?;
+    let engine = start_engine(node, store, syncer, clock, inbox, peers, faults.clone())?;
     let (closing, closed) = watch::channel(false);
     let mut services = start_services(ports, &config, &handle, identity, faults, &closed).await?;
     let ended = run(engine, stop, &handle, &mut services).await;
@@ -168,7 +168,7 @@ async fn bind(config: &Config) -> Result<Ports, ServeError> {
 
 /// The injected crash: as if the process were killed.
 fn crash(experiment: &str) {
-    tracing::error!(experiment, "injected crash: ending at once");
+    tracing::error!("injected crash, as {experiment} asks: this process ends at once");
     std::process::abort();
 }
 
@@ -179,14 +179,14 @@ fn start_engine(
     clock: Clock,
     inbox: Inbox,
     peers: Peers,
-    paused: watch::Receiver<bool>,
+    faults: Faults,
 ) -> Result<oneshot::Receiver<Result<End, ServeError>>, ServeError> {
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new().name("driftkv-engine".to_owned());
     let life = move || {
         let outcome = runtime.block_on(async {
-            let engine = Engine::start(Parts { node, store, syncer, clock, inbox, peers, paused })?;
+            let engine = Engine::start(Parts { node, store, syncer, clock, inbox, peers, faults })?;
             Ok(engine.run().await)
         });
         drop(ended.send(outcome));

@@ -52,6 +52,14 @@ fn a_variable_that_cannot_be_read_is_told_by_its_flag() {
 }
 
 #[test]
+fn a_misspelt_variable_is_refused_with_the_nearest_one_and_those_of_the_command_are_not() {
+    let told = refusal(&["--name", "a", "--data", "d"], &[("DRIFTKV_READ_QOURUM", "2")]);
+    assert!(told.contains("DRIFTKV_READ_QOURUM is no setting; do you mean DRIFTKV_READ_QUORUM?"), "{told}");
+    let told = refusal(&["--name", "a", "--read-quorum", "9"], &[("DRIFTKV_ENDPOINTS", "x:1"), ("DRIFTKV_PORT", "y")]);
+    assert!(told.contains("--read-quorum is 9") && !told.contains("DRIFTKV_"), "{told}");
+}
+
+#[test]
 fn an_unknown_flag_is_refused_with_the_nearest_one() {
     let told = refusal(&["--replica", "3"], &[]);
     assert!(told.contains("unexpected argument '--replica' found"), "{told}");

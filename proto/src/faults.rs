@@ -23,6 +23,9 @@ pub const EXPERIMENT_MS_MAX: u64 = 3_600_000;
 /// The largest text of an experiment, in bytes.
 pub const EXPERIMENT_BYTES_MAX: usize = 64 * 1024;
 
+/// The most a clock is moved by one fault, in milliseconds, either way.
+pub const SKEW_MS_MAX: u64 = 3_600_000;
+
 /// The most faults in one experiment.
 pub const FAULTS_MAX: usize = 64;
 
@@ -108,25 +111,25 @@ pub enum Fault {
         /// How long after the experiment's start.
         after_ms: u64,
     },
-    /// A node's disk answers later.
+    /// Each sync of a node's disk takes longer.
     SlowDisk {
         /// Which.
         node: String,
         /// By how much.
         law: Law,
     },
-    /// A node's disk fails.
+    /// A sync of a node's disk fails, which ends its process.
     DiskError {
         /// Which.
         node: String,
-        /// The probability of each operation.
+        /// The probability of each sync.
         rate: f64,
     },
-    /// A node's wall clock is wrong.
+    /// The clock that a node's timers and deadlines go by is wrong. It never runs back.
     ClockSkew {
         /// Which.
         node: String,
-        /// Ahead if positive.
+        /// Positive: it jumps ahead. Negative: it stands still for so long, and catches up at the end. Never 0.
         by_ms: i64,
     },
 }
@@ -142,8 +145,9 @@ impl Experiment {
 
     /// Why this version cannot inject the experiment although it is well written; `None`: it can.
     pub fn unsupported(&self) -> Option<String> {
-        let fault = self.faults.iter().find(|fault| fault.kind_is_unsupported())?;
-        Some(format!("kind {} is not yet injected by this version: {}", fault.kind(), fault.to_flow()))
+        let fault = self.faults.iter().find(|fault| matches!(fault, Fault::Wipe { .. }))?;
+        let why = "a wiped node must be replaced by a new one, and this version cannot replace nodes yet";
+        Some(format!("kind {} is not supported: {why}: {}", fault.kind(), fault.to_flow()))
     }
 }
 
@@ -214,9 +218,5 @@ impl Fault {
             Self::Partition(cut) => cut.names(),
             _ => self.links().map(Links::names).unwrap_or_default().into_iter().chain(self.node()).collect(),
         }
-    }
-
-    fn kind_is_unsupported(&self) -> bool {
-        matches!(self, Self::Wipe { .. } | Self::SlowDisk { .. } | Self::DiskError { .. } | Self::ClockSkew { .. })
     }
 }

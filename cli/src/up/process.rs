@@ -19,6 +19,8 @@ const PROGRAM: &str = "driftkv-node";
 const FINAL_CODES: [i32; 2] = [2, 3];
 /// Variables of the node's own that a person may well set for all nodes.
 const LOG_VARIABLES: &str = "DRIFTKV_LOG_";
+/// What a process ends itself with that may not run on: a failed disk, an injected crash.
+const ABORT: i32 = 6;
 const LOG_LINES_SHOWN: usize = 12;
 const LOG_BYTES_READ: u64 = 16 * 1024;
 
@@ -43,7 +45,7 @@ pub struct End {
     pub how: String,
     /// Starting it again would end the same.
     pub is_final: bool,
-    /// By a signal: it had no say.
+    /// By somebody else's signal: it had no say. A node that aborts has said why, be it an injected fault.
     pub is_killed: bool,
 }
 
@@ -122,11 +124,12 @@ impl End {
         let how = match (status.code(), status.signal()) {
             (Some(3), _) => "exit code 3: its disk was rolled back and must not serve".to_owned(),
             (Some(code), _) => format!("exit code {code}"),
+            (None, Some(ABORT)) => "it aborted, signal 6".to_owned(),
             (None, Some(signal)) => format!("killed by signal {signal}"),
             (None, None) => status.to_string(),
         };
         let is_final = status.code().is_some_and(|code| FINAL_CODES.contains(&code));
-        Self { how, is_final, is_killed: status.signal().is_some() }
+        Self { how, is_final, is_killed: status.signal().is_some_and(|signal| signal != ABORT) }
     }
 }
 
@@ -175,6 +178,7 @@ mod tests {
         let end = |raw| End::of(ExitStatus::from_raw(raw));
         assert_eq!(end(9), End { how: "killed by signal 9".to_owned(), is_final: false, is_killed: true });
         assert_eq!(end(1 << 8), End { how: "exit code 1".to_owned(), is_final: false, is_killed: false });
+        assert_eq!(end(6), End { how: "it aborted, signal 6".to_owned(), is_final: false, is_killed: false });
         assert!(end(2 << 8).is_final);
         assert!(end(3 << 8).is_final && end(3 << 8).how.contains("rolled back"));
     }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::sync::{Sync, die};
 use super::{Budget, Clock, Inbox, Job, ReplyTo};
+use crate::faults::Faults;
 use crate::peers::Peers;
 use crate::store::disk::{DiskStore, Syncer};
 use crate::telemetry;
@@ -48,8 +49,8 @@ pub struct Parts {
     pub inbox: Inbox,
     /// The streams to other nodes.
     pub peers: Peers,
-    /// Whether a pause is injected.
-    pub paused: watch::Receiver<bool>,
+    /// Pauses, slow or failing syncs, and wrong clocks.
+    pub faults: Faults,
 }
 
 struct Client {
@@ -67,6 +68,7 @@ pub struct Engine {
     jobs: mpsc::Receiver<Job>,
     serving: watch::Sender<bool>,
     peers: Peers,
+    faults: Faults,
     paused: watch::Receiver<bool>,
     clients: HashMap<u64, Client>,
     operators: HashMap<u64, oneshot::Sender<AdminReply>>,
@@ -88,9 +90,10 @@ enum Wake {
 impl Engine {
     /// Makes the node's boot durable and delivers its first effects. Errors: the store failed; nothing was served.
     pub fn start(parts: Parts) -> Result<Engine, StoreError> {
-        let Parts { node, store, mut syncer, clock, inbox, peers, paused } = parts;
+        let Parts { node, store, mut syncer, clock, inbox, peers, faults } = parts;
         let synced = syncer.sync()?;
-        let sync = Sync::start(syncer).map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
+        let sync = Sync::start(syncer, faults.clone())
+            .map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
         let Inbox { jobs, serving } = inbox;
         let mut engine = Engine {
             node,
@@ -101,7 +104,8 @@ impl Engine {
             jobs,
             serving,
             peers,
-            paused,
+            paused: faults.paused(),
+            faults,
             clients: HashMap::new(),
             operators: HashMap::new(),
             next_token: 0,
@@ -153,7 +157,9 @@ impl Engine {
 
     /// Steps what was taken, and a tick if one is due.
     fn step(&mut self, jobs: &mut Vec<Job>) {
-        let now = self.clock.time(Instant::now());
+        let at = Instant::now();
+        self.clock.skew(self.faults.skew_ms(), at);
+        let now = self.clock.time(at);
         let mut inputs: Vec<Input> = Vec::with_capacity(jobs.len() + 1);
         for job in jobs.drain(..) {
             inputs.extend(self.input(job));

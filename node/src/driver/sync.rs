@@ -7,6 +7,7 @@ use std::thread;
 use driftkv_core::id::CommitNo;
 use tokio::sync::mpsc;
 
+use crate::faults::Faults;
 use crate::store::disk::Syncer;
 
 /// The engine's view of the sync thread.
@@ -17,13 +18,13 @@ pub(super) struct Sync {
 }
 
 impl Sync {
-    /// Starts the thread. Errors: the system gives none.
-    pub(super) fn start(mut syncer: Syncer) -> std::io::Result<Sync> {
+    /// Starts the thread. `faults`: may hold a sync back or fail it. Errors: the system gives none.
+    pub(super) fn start(mut syncer: Syncer, faults: Faults) -> std::io::Result<Sync> {
         let (asks, asked) = std_mpsc::sync_channel::<()>(1);
         let (finished, done) = mpsc::channel(1);
         thread::Builder::new().name("driftkv-sync".to_owned()).spawn(move || {
             while asked.recv().is_ok() {
-                match syncer.sync() {
+                match faults.before_sync().and_then(|()| syncer.sync()) {
                     Ok(commit) => {
                         if finished.blocking_send(commit).is_err() {
                             return;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use driftkv_proto::{
-    faults::{DropRule, Fault},
+    faults::{DropRule, Experiment, Fault},
     v1,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -16,6 +16,9 @@ use super::{
     Copy,
     schedule::{self, Phase},
 };
+
+/// What faults of a disk have instead of another end: no node has this name.
+const DISK: &str = "";
 
 /// One fault of an active experiment.
 #[derive(Debug)]
@@ -28,7 +31,12 @@ pub(super) struct Injected {
     links: BTreeMap<String, Link>,
     /// The repetition in which this pause held last.
     last_pause: Option<u64>,
+    /// When a crash may come at the earliest.
+    crash_from: Duration,
 }
+
+/// A crash waits so long that the node can still say that it took the experiment, but no longer than half of it.
+const CRASH_FROM: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 struct Link {
@@ -44,12 +52,15 @@ impl Link {
 }
 
 impl Injected {
-    /// The `index`-th fault of an experiment with this `seed`, on the node `here`.
-    pub(super) fn new(fault: &Fault, here: &str, seed: u64, index: usize) -> Self {
+    /// The `index`-th fault of this `experiment`, on the node `here`.
+    pub(super) fn new(fault: &Fault, here: &str, experiment: &Experiment, index: usize) -> Self {
         let applies_here = fault.touches(here);
-        let counters = v1::FaultCounters { fault: fault.to_flow(), applies_here, ..Default::default() };
-        let seed = XxHash3_64::oneshot_with_seed(seed, format!("{index}/{here}").as_bytes());
-        Self { fault: fault.clone(), counters, seed, links: BTreeMap::new(), last_pause: None }
+        // A clock is moved once, when the experiment begins.
+        let activations = u64::from(applies_here && matches!(fault, Fault::ClockSkew { .. }));
+        let counters = v1::FaultCounters { fault: fault.to_flow(), applies_here, activations, ..Default::default() };
+        let seed = XxHash3_64::oneshot_with_seed(experiment.seed, format!("{index}/{here}").as_bytes());
+        let crash_from = CRASH_FROM.min(Duration::from_millis(experiment.for_ms) / 2);
+        Self { fault: fault.clone(), counters, seed, links: BTreeMap::new(), last_pause: None, crash_from }
     }
 
     /// Whether some message from or to this node may meet it.
@@ -118,6 +129,40 @@ impl Injected {
         }
     }
 
+    /// Whether it is one of this node's disk.
+    pub(super) fn meets_disk(&self) -> bool {
+        matches!(self.fault, Fault::SlowDisk { .. } | Fault::DiskError { .. }) && self.counters.applies_here
+    }
+
+    /// By how much it holds back the next sync of this node, if it is of that kind.
+    pub(super) fn hold_disk(&mut self) -> Option<Duration> {
+        let Fault::SlowDisk { law, .. } = self.fault else { return None };
+        if !self.counters.applies_here {
+            return None;
+        }
+        let delay = duration(law.sample_ms(self.meet(DISK).draw()));
+        self.counters.seen += 1;
+        self.counters.delayed += u64::from(!delay.is_zero());
+        Some(delay)
+    }
+
+    /// Whether it fails the next sync of this node.
+    pub(super) fn fails_disk(&mut self) -> bool {
+        let Fault::DiskError { rate, .. } = self.fault else { return false };
+        let fails = self.counters.applies_here && self.meet(DISK).draw() < rate;
+        self.counters.seen += u64::from(self.counters.applies_here);
+        self.counters.activations += u64::from(fails);
+        fails
+    }
+
+    /// How far it moves the clock of this node, in milliseconds.
+    pub(super) fn skew_ms(&self) -> i64 {
+        match self.fault {
+            Fault::ClockSkew { by_ms, .. } if self.counters.applies_here => by_ms,
+            _ => 0,
+        }
+    }
+
     /// Whether a crash of the node `here` is due `elapsed` after the experiment's start. True once.
     pub(super) fn take_crash(&mut self, here: &str, elapsed: Duration) -> bool {
         let is_due = self.crash_at(here).is_some_and(|at| at <= elapsed);
@@ -153,7 +198,7 @@ impl Injected {
     fn crash_at(&self, here: &str) -> Option<Duration> {
         let Fault::Crash { after_ms, .. } = self.fault else { return None };
         let is_to_come = self.counters.activations == 0 && self.fault.matches_node(here);
-        is_to_come.then(|| Duration::from_millis(after_ms))
+        is_to_come.then(|| Duration::from_millis(after_ms).max(self.crash_from))
     }
 
     fn count_loss(&mut self, is_lost: bool) {

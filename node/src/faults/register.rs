@@ -11,7 +11,7 @@ use driftkv_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Copy, Fate, FaultError, injected::Injected};
+use super::{Copy, Fate, FaultError, disk::Held, injected::Injected};
 
 /// The most experiments active at once.
 pub(super) const ACTIVE_MAX: usize = 8;
@@ -32,6 +32,8 @@ pub(super) struct Register {
     ended: VecDeque<Ended>,
     /// All that were begun, the oldest first.
     ids: VecDeque<String>,
+    /// What clocks that jumped ahead keep: a clock never runs back, and a steady lead disturbs nobody.
+    kept_lead_ms: i64,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,8 @@ struct Ended {
 impl Register {
     /// Without any experiment.
     pub(super) fn new(here: &str) -> Self {
-        Self { here: here.to_owned(), active: Vec::new(), ended: VecDeque::new(), ids: VecDeque::new() }
+        let (active, ended, ids) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        Self { here: here.to_owned(), active, ended, ids, kept_lead_ms: 0 }
     }
 
     /// Whether the experiment was begun before.
@@ -166,6 +169,53 @@ impl Register {
         is_paused
     }
 
+    /// Whether a sync of this node may meet a fault.
+    pub(super) fn meets_disk(&self) -> bool {
+        self.active.iter().flat_map(|active| &active.faults).any(Injected::meets_disk)
+    }
+
+    /// By how much the next sync is held back, by experiment.
+    pub(super) fn hold_disk(&mut self, now: Instant) -> Vec<Held> {
+        let mut held = Vec::new();
+        for active in self.active.iter_mut().filter(|active| now < active.ends) {
+            let delays = active.faults.iter_mut().filter_map(Injected::hold_disk);
+            held.extend(delays.map(|delay| Held { id: active.experiment.id.clone(), delay }));
+        }
+        held
+    }
+
+    /// How long to wait until the hold on a sync that began at `began` is over, or one of the experiments that hold it ends.
+    pub(super) fn disk_wait(&self, held: &[Held], began: Instant, now: Instant) -> Duration {
+        let (mut hold, mut next_end) = (Duration::ZERO, Duration::MAX);
+        for active in self.active.iter().filter(|active| now < active.ends) {
+            for held in held.iter().filter(|held| held.id == active.experiment.id) {
+                hold = hold.saturating_add(held.delay);
+                next_end = next_end.min(active.ends - now);
+            }
+        }
+        hold.saturating_sub(now.saturating_duration_since(began)).min(next_end)
+    }
+
+    /// The fault that fails this sync, as written.
+    pub(super) fn take_disk_error(&mut self, now: Instant) -> Option<String> {
+        let active = self.active.iter_mut().filter(|active| now < active.ends);
+        active.flat_map(|active| &mut active.faults).find_map(|injected| {
+            let fails = injected.fails_disk();
+            fails.then(|| injected.counters.fault.clone())
+        })
+    }
+
+    /// How far this node's clock is from the true one.
+    pub(super) fn skew_ms(&self) -> i64 {
+        let faults = self.active.iter().flat_map(|active| &active.faults);
+        faults.fold(self.kept_lead_ms, |sum, injected| sum.saturating_add(injected.skew_ms()))
+    }
+
+    /// How many experiments are active.
+    pub(super) fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
     /// The crashes that are due, each once, as written.
     pub(super) fn take_crashes(&mut self, now: Instant) -> Vec<String> {
         let mut crashes = Vec::new();
@@ -204,6 +254,8 @@ impl Register {
             }
             // What has ended has no time left, whatever the clock says.
             let report = active.report(state, active.ends);
+            let leads = active.faults.iter().map(|injected| injected.skew_ms().max(0));
+            self.kept_lead_ms = leads.fold(self.kept_lead_ms, i64::saturating_add);
             self.ended.push_front(Ended { experiment: active.experiment, report });
         }
         self.ended.truncate(ENDED_MAX);
@@ -212,7 +264,7 @@ impl Register {
 
 impl Active {
     fn new(experiment: Experiment, text: &str, here: &str, now: Instant) -> Self {
-        let inject = |(index, fault)| Injected::new(fault, here, experiment.seed, index);
+        let inject = |(index, fault)| Injected::new(fault, here, &experiment, index);
         let faults = experiment.faults.iter().enumerate().map(inject).collect();
         let ends = now + Duration::from_millis(experiment.for_ms);
         Self { experiment, text: text.to_owned(), started: now, ends, faults }

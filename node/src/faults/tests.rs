@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod links;
+mod machine;
 mod timers;
 
 use std::{
@@ -96,11 +97,11 @@ fn what_cannot_be_read_is_refused_with_its_place() {
 }
 
 #[test]
-fn kinds_of_later_versions_refuse_the_whole_experiment() {
+fn a_kind_of_a_later_version_refuses_the_whole_experiment() {
     let node = node("a");
-    let wipe = "{kind: delay, between: [a, b], mean: 5ms}, {kind: clock-skew, node: c, by: 5s}";
+    let wipe = "{kind: delay, between: [a, b], mean: 5ms}, {kind: wipe, node: c}";
     let error = node.apply(&experiment("x", wipe)).unwrap_err();
-    assert!(matches!(&error, FaultError::Unsupported(why) if why.contains("clock-skew")), "{error}");
+    assert!(matches!(&error, FaultError::Unsupported(why) if why.contains("kind wipe is not supported")), "{error}");
     assert_eq!(node.outgoing("b"), Fate::Pass);
 }
 

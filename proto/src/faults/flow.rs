@@ -83,10 +83,10 @@ impl Fault {
                 format!("{node}: after {}", format_ms(*after_ms))
             }
             Self::SlowDisk { node, law } => format!("{node}: {}", law_words(law)),
-            Self::DiskError { node, rate } => format!("{node}: {} of operations", format_rate(*rate)),
+            Self::DiskError { node, rate } => format!("{node}: {} of syncs", format_rate(*rate)),
             Self::ClockSkew { node, by_ms } => {
-                let direction = if *by_ms < 0 { "behind" } else { "ahead" };
-                format!("{node}: {} {direction}", format_ms(by_ms.unsigned_abs()))
+                let how = if *by_ms < 0 { "stands still for" } else { "jumps ahead by" };
+                format!("{node}: {how} {}", format_ms(by_ms.unsigned_abs()))
             }
         };
         format!("{} {what}", self.kind())

@@ -35,6 +35,14 @@ pub enum Law {
 }
 
 impl Law {
+    /// The mean of the uncapped law, in milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        match *self {
+            Self::Constant { mean_ms } | Self::Exponential { mean_ms } | Self::Pareto { mean_ms, .. } => mean_ms as f64,
+            Self::Uniform { min_ms, max_ms } => (min_ms as f64 + max_ms as f64) / 2.0,
+        }
+    }
+
     /// The delay at the point `u` of the distribution, in milliseconds, capped at [`DELAY_MS_MAX`].
     ///
     /// `u`: uniform in [0, 1); values outside are moved to its ends.
@@ -65,6 +73,8 @@ mod tests {
 
     #[test]
     fn each_law_has_the_mean_it_says() {
+        assert_eq!(Law::Uniform { min_ms: 10, max_ms: 30 }.mean_ms(), 20.0);
+        assert_eq!(Law::Pareto { mean_ms: 20, shape: 3.0 }.mean_ms(), 20.0);
         assert!((mean(Law::Constant { mean_ms: 20 }) - 20.0).abs() < 1e-9);
         assert!((mean(Law::Uniform { min_ms: 10, max_ms: 30 }) - 20.0).abs() < 1e-6);
         assert!((mean(Law::Exponential { mean_ms: 20 }) - 20.0).abs() < 0.01);

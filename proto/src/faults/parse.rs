@@ -6,7 +6,7 @@ mod raw;
 use serde_saphyr::Location;
 
 use super::{Cut, DropRule, EVERY_NODE, EXPERIMENT_BYTES_MAX, EXPERIMENT_MS_MAX, Experiment};
-use super::{FAULTS_MAX, Fault, Law, Links, units};
+use super::{FAULTS_MAX, Fault, Law, Links, SKEW_MS_MAX, units};
 use raw::{RawExperiment, RawFault, Text};
 
 /// What is wrong with the text of an experiment, and where. Nothing was injected.
@@ -100,10 +100,7 @@ fn fault(raw: &RawFault) -> Result<Fault, ParseError> {
         "wipe" => Ok(Fault::Wipe { node: node(raw)?, after_ms: after_ms()? }),
         "slow-disk" => Ok(Fault::SlowDisk { node: node(raw)?, law: law(raw)? }),
         "disk-error" => Ok(Fault::DiskError { node: node(raw)?, rate: rate(raw)? }),
-        "clock-skew" => {
-            let by_ms = read("by", required(raw, "by", &raw.by)?, units::signed_duration_ms)?;
-            Ok(Fault::ClockSkew { node: node(raw)?, by_ms })
-        }
+        "clock-skew" => Ok(Fault::ClockSkew { node: node(raw)?, by_ms: skew_ms(required(raw, "by", &raw.by)?)? }),
         _ => Err(unknown_kind(raw)),
     }
 }
@@ -240,6 +237,15 @@ fn held_ms(field: &str, text: &Text) -> Result<u64, ParseError> {
         return Err(ParseError::at(text.referenced, format!("`{field}`: {} is over the cap of 60s", text.value)));
     }
     Ok(ms)
+}
+
+fn skew_ms(by: &Text) -> Result<i64, ParseError> {
+    let wrong = |what| Err(ParseError::at(by.referenced, format!("`by`: {} {what}", by.value)));
+    match read("by", by, units::signed_duration_ms)? {
+        0 => wrong("moves no clock; it must not be 0"),
+        ms if ms.unsigned_abs() > SKEW_MS_MAX => wrong("is over the cap of 1h either way"),
+        ms => Ok(ms),
+    }
 }
 
 fn drop_rule(raw: &RawFault) -> Result<DropRule, ParseError> {

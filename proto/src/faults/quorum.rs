@@ -1,7 +1,7 @@
 //! Whether an experiment leaves a quorum: checked before anything is injected.
-//! Counted with caution, as if all faults of the experiment held at once. A node is *disturbed* when it is paused, crashed or wiped, on a
-//! smaller side of a partition, or must be left out for the others to hear each other in spite of drops. Delays, duplicates and
-//! reordering change timing only and do not count.
+//! Counted with caution, as if all faults of the experiment held at once. A node is *disturbed* when it is paused, crashed or wiped, has a
+//! disk that fails or takes longer than `SYNC_MS_MAX`, is on a smaller side of a partition, or must be left out for the others to hear
+//! each other in spite of drops. Delays, duplicates, reordering, quicker disks and clocks change timing only and do not count.
 //! Invariant: if the check passes, the nodes not disturbed are up and no message between them is lost on purpose.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,9 @@ use super::{
     Cut, Experiment, Fault, Links,
     link::{EVERY_NODE, group_index, has_name, is_name},
 };
+
+/// A disk that takes longer a sync, on average, lets its node acknowledge too little too late to be counted on.
+const SYNC_MS_MAX: f64 = 1_000.0;
 
 /// Why an experiment is not injected although it is well written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,8 +82,11 @@ impl Experiment {
 
 impl Fault {
     fn stops(&self, name: &str) -> bool {
-        let stops =
-            matches!(self, Self::Pause { .. } | Self::Crash { .. } | Self::Wipe { .. } | Self::DiskError { .. });
+        let stops = match self {
+            Self::Pause { .. } | Self::Crash { .. } | Self::Wipe { .. } | Self::DiskError { .. } => true,
+            Self::SlowDisk { law, .. } => law.mean_ms() > SYNC_MS_MAX,
+            _ => false,
+        };
         stops && self.matches_node(name)
     }
 

@@ -88,8 +88,9 @@ fn every_kind_is_read_described_and_written_back() {
         ("{kind: crash, node: a, after: 3s}", "crash a: after 3s"),
         ("{kind: wipe, node: a}", "wipe a: after 0s"),
         ("{kind: slow-disk, node: a, law: exponential, mean: 9ms}", "slow-disk a: exponential, mean 9ms"),
-        ("{kind: disk-error, node: a, rate: 1%}", "disk-error a: 1% of operations"),
-        ("{kind: clock-skew, node: a, by: -5s}", "clock-skew a: 5s behind"),
+        ("{kind: disk-error, node: a, rate: 1%}", "disk-error a: 1% of syncs"),
+        ("{kind: clock-skew, node: a, by: -5s}", "clock-skew a: stands still for 5s"),
+        ("{kind: clock-skew, node: a, by: 5s}", "clock-skew a: jumps ahead by 5s"),
     ];
     for (text, words) in cases {
         let fault = one_fault(text);
@@ -107,14 +108,13 @@ fn a_whole_experiment_is_written_back_on_one_line() {
 }
 
 #[test]
-fn kinds_of_later_versions_are_read_and_said_to_be_unsupported() {
-    for text in
-        ["{kind: wipe, node: a}", "{kind: slow-disk, node: a, mean: 5ms}", "{kind: disk-error, node: a, rate: 1%}"]
-    {
-        let experiment = Experiment::parse(&with_fault(text)).unwrap();
-        let why = experiment.unsupported().unwrap();
-        assert!(why.contains("not yet injected"), "{why}");
-    }
+fn only_a_wipe_is_unsupported_and_says_why() {
+    let unsupported = |text: &str| Experiment::parse(&with_fault(text)).unwrap().unsupported();
+    let why = unsupported("{kind: wipe, node: a}").unwrap();
+    assert!(why.contains("kind wipe is not supported: a wiped node must be replaced"), "{why}");
+    assert_eq!(unsupported("{kind: slow-disk, node: a, mean: 5ms}"), None);
+    assert_eq!(unsupported("{kind: disk-error, node: a, rate: 1%}"), None);
+    assert_eq!(unsupported("{kind: clock-skew, node: a, by: -5s}"), None);
 }
 
 #[test]
@@ -153,6 +153,10 @@ fn a_wrong_fault_is_refused_with_its_line_and_what_is_allowed() {
         ("{kind: reorder, between: [a, b], rate: 5%, window: 2m}", "`window`: 2m is over the cap of 60s"),
         ("{kind: crash, node: a, after: 10s}", "`after`: 10s is not before the end, `for`: 10s"),
         ("{kind: wipe, node: a, after: 1h}", "`after`: 1h is not before the end, `for`: 10s"),
+        ("{kind: slow-disk, node: a, rate: 5%}", "kind slow-disk takes no field `rate`; it takes node, law, mean,"),
+        ("{kind: disk-error, node: a}", "kind disk-error needs the field `rate`"),
+        ("{kind: clock-skew, node: a, by: 0s}", "`by`: 0s moves no clock"),
+        ("{kind: clock-skew, node: a, by: -61m}", "`by`: -61m is over the cap of 1h either way"),
         ("{node: a}", "missing field `kind`"),
     ];
     for (text, message) in cases {
@@ -245,6 +249,16 @@ fn a_lossy_link_disturbs_one_of_its_ends() {
 fn faults_of_timing_disturb_no_one() {
     assert_eq!(check(&["{kind: delay, from: '*', to: '*', mean: 1s}"], ""), Ok(()));
     assert_eq!(check(&["{kind: reorder, between: [a, b], rate: 5%}"], ""), Ok(()));
+}
+
+#[test]
+fn a_disk_that_fails_or_hardly_answers_disturbs_its_node_and_a_wrong_clock_does_not() {
+    let two = |fault: &str| check(&[&fault.replace("NODE", "a"), &fault.replace("NODE", "b")], "");
+    assert_eq!(check(&["{kind: disk-error, node: a, rate: 1%}"], ""), Ok(()));
+    assert!(two("{kind: disk-error, node: NODE, rate: 1%}").is_err());
+    assert_eq!(two("{kind: slow-disk, node: NODE, law: uniform, min: 500ms, max: 1500ms}"), Ok(()));
+    assert!(two("{kind: slow-disk, node: NODE, law: exponential, mean: 1001ms}").is_err());
+    assert_eq!(check(&["{kind: clock-skew, node: '*', by: -5s}"], ""), Ok(()));
 }
 
 #[test]

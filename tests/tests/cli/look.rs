@@ -114,6 +114,14 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 0);
 
     apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(2).told(&["-:3:", "explode"]);
+    up.driftkv(&["chaos", "apply", "-f", "."]).ended(2).told(&["is a directory; a file is needed"]);
+    up.driftkv_reading(&["chaos", "apply", "-f", "-"], b"for: \xff").ended(2).told(&["stdin: is not text in UTF-8"]);
+    apply("for: 5s\nfaults:\n- {kind: wipe, node: t-0}\n").ended(2).told(&["kind wipe is not supported"]);
+    // The node answers before it ends, and `up` says that it was asked to.
+    apply("id: bang\nfor: 5s\nfaults:\n- {kind: crash, node: t-2}\n").ended(0);
+    up.wait_for_line("t-2 ended (it aborted, signal 6)");
+    up.wait_for_line("injected crash");
+    up.wait_for_line("t-2 runs again");
     apply(&cut.replace("t-0", "t-9")).ended(2).told(&["no such node: t-9"]);
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
         .ended(2)
