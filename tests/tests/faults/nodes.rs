@@ -133,7 +133,7 @@ async fn what_cannot_be_read_or_is_unknown_injects_nothing_and_names_its_place()
     let cluster = three().await;
     let cases = [
         ("for: 5s\nfaults:\n- {kind: explode}\n", "line 3, column 10: unknown kind `explode`"),
-        ("for: 5s\nfaults:\n- {kind: pause, node: n0, down: 5}\n", "line 3, column 30: `down`: `5` is not a duration"),
+        ("for: 5s\nfaults:\n- {kind: pause, node: n0, down: 5}\n", "line 3, column 33: `down`: `5` is not a duration"),
         (
             "for: 5s\nfaults:\n- {kind: pause, node: n0, down: 1s}\n- {kind: pause, node: n9, down: 1s}\n",
             "no such node: n9",
