@@ -158,11 +158,13 @@ async fn a_session_carries_many_requests_at_once() {
 async fn a_value_of_the_largest_size_and_many_siblings_travel_whole() {
     let cluster = Cluster::start(Shape::of(3).with("--value-bytes-max", "4194304")).await;
     let client = cluster.client(0);
+    // Every put moves all siblings so far: on a busy machine that outlasts the default deadline.
+    let timeout = Some(Duration::from_secs(60));
     // More than one frame takes, together.
     for n in 0..17u8 {
-        client.put("b", "k", vec![n; 4 << 20], PutOptions::default()).await.unwrap();
+        client.put("b", "k", vec![n; 4 << 20], PutOptions { timeout, ..PutOptions::default() }).await.unwrap();
     }
-    let read = cluster.client_of(2).get("b", "k", GetOptions { r: 3, ..GetOptions::default() }).await.unwrap();
+    let read = cluster.client_of(2).get("b", "k", GetOptions { r: 3, timeout, ..GetOptions::default() }).await.unwrap();
     assert_eq!(read.siblings.len(), 17);
     assert!(read.siblings.iter().all(|sibling| sibling.value.len() == 4 << 20));
     cluster.replicas_identical().await;
