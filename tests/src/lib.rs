@@ -2,6 +2,7 @@
 //! and what must hold (`invariants`, one a file). `trace` makes a run readable. The same seed gives the same run, byte for byte.
 //! Beside it `cluster`, which runs real processes for the tests in `tests/tests/`.
 #![allow(clippy::indexing_slicing, clippy::expect_used)]
+pub mod bench;
 pub mod binaries;
 pub mod cluster;
 pub mod facts;
