@@ -1,0 +1,198 @@
+//! Sends a plan to a cluster and measures what comes of it: the one load client there is.
+//! Follows research/lab.md 3.2: operations keep the time at which they were due, and all they waited counts.
+//! Invariants: no request is sent twice; an operation that got no answer never makes a latency look better (`latency`);
+//! a worker stays with the node its plan names, however slow that is.
+//! Not here: what is asked (`plan`), judging what was answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use driftkv_proto::error::KvError;
+use driftkv_proto::v1::ReadMode;
+
+use crate::plan::{Filler, Pace, Plan, PlanError};
+
+mod closed;
+mod latency;
+mod link;
+mod meter;
+mod outcome;
+mod perform;
+mod sessions;
+mod verdict;
+
+pub use latency::{Latency, Reading};
+pub use meter::{OpStats, Stats};
+pub use outcome::{Outcome, Progress};
+pub use sessions::Sessions;
+pub use verdict::Status;
+
+use link::Link;
+use meter::Meter;
+
+/// How long the nodes have to accept the first connection.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How a plan is run; all that does not change what is asked.
+pub struct Options {
+    /// Names the run in its values; different for each run against the same data.
+    pub run: u64,
+    /// How long an operation may take from the moment it is sent.
+    pub timeout: Duration,
+    /// What gets promise.
+    pub read_mode: ReadMode,
+    /// Replicas to read; 0: the cluster's default.
+    pub r: u32,
+    /// Replicas that must have a write on disk; 0: the cluster's default.
+    pub w: u32,
+    /// Streams to each node.
+    pub connections: usize,
+    /// Contexts of an earlier run to begin with; `None`: sessions that have seen nothing.
+    pub sessions: Option<Sessions>,
+    /// Ends the run early when set.
+    pub stop: Arc<AtomicBool>,
+    /// Called every second.
+    pub on_progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            run: 0,
+            timeout: Duration::from_secs(5),
+            read_mode: ReadMode::Eventual,
+            r: 0,
+            w: 0,
+            connections: 1,
+            sessions: None,
+            stop: Arc::default(),
+            on_progress: None,
+        }
+    }
+}
+
+/// Why a run did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The plan cannot be run; nothing was sent.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// No node was named, or an option is out of range; nothing was sent.
+    #[error("{0}")]
+    Options(String),
+    /// No node took a connection in time; nothing was sent.
+    #[error("none of {endpoints} took a connection: {last}")]
+    Unreachable {
+        /// Those that were tried.
+        endpoints: String,
+        /// What the last of them said.
+        last: KvError,
+    },
+    /// A task of the load client panicked; the run is worthless.
+    #[error("the load client failed: {0}")]
+    Broken(String),
+}
+
+/// What the parts of a run share.
+struct Run {
+    plan: Plan,
+    options: RunOptions,
+    links: Vec<Link>,
+    sessions: Sessions,
+    filler: Filler,
+    meter: Meter,
+    stop: Arc<AtomicBool>,
+}
+
+/// Of [`Options`], what every operation looks at.
+struct RunOptions {
+    run: u64,
+    timeout: Duration,
+    read_mode: ReadMode,
+    r: u32,
+    w: u32,
+    targets: usize,
+    connections: usize,
+}
+
+/// Runs `plan` against the nodes at `endpoints` (client ports) and reports what came of it.
+///
+/// Needs a multi-threaded tokio runtime with time and I/O. Errors: only before the first operation, or when the load client
+/// itself breaks; whatever the store does is in the outcome.
+pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Result<Outcome, LoadError> {
+    plan.check()?;
+    let run = Arc::new(Run::new(plan, endpoints, &mut options)?);
+    run.wait_for_a_link(endpoints).await?;
+    let started = Instant::now();
+    let (finished, report) = tokio::sync::watch::channel(false);
+    let ticker = tokio::spawn(meter::tick(Arc::clone(&run), started, options.on_progress.take(), report));
+    match &plan.pace {
+        Pace::Closed { until } => closed::drive(&run, started, *until).await?,
+        Pace::Open { .. } => return Err(LoadError::Options("an open loop is not there yet".to_owned())),
+    }
+    let elapsed = started.elapsed();
+    let _ = finished.send(true);
+    let stats = ticker.await.map_err(|error| LoadError::Broken(error.to_string()))?;
+    Ok(Outcome { elapsed, stats, is_open: false, run: run.options.run, sessions: run.sessions.clone() })
+}
+
+impl Run {
+    fn new(plan: &Plan, endpoints: &[String], options: &mut Options) -> Result<Self, LoadError> {
+        let in_flight = match &plan.pace {
+            Pace::Closed { .. } => plan.workload.workers as usize,
+            Pace::Open { in_flight, .. } => *in_flight,
+        };
+        if endpoints.is_empty() || options.connections == 0 {
+            return Err(LoadError::Options("there must be one endpoint and one connection or more".to_owned()));
+        }
+        if options.timeout < Duration::from_millis(1) {
+            return Err(LoadError::Options("the timeout must be a millisecond or more".to_owned()));
+        }
+        let sessions = options.sessions.take().unwrap_or_else(|| Sessions::new(plan.workload.sessions));
+        if sessions.count() != plan.workload.sessions as usize {
+            let (given, planned) = (sessions.count(), plan.workload.sessions);
+            return Err(LoadError::Options(format!("{given} sessions were handed on, but the plan has {planned}")));
+        }
+        let links = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, options.connections));
+        let longest = match &plan.pace {
+            Pace::Closed { .. } => options.timeout * 2,
+            Pace::Open { duration, .. } => *duration + options.timeout * 3,
+        };
+        Ok(Self {
+            plan: plan.clone(),
+            links: links.map(|endpoint| Link::open(endpoint.clone(), in_flight)).collect(),
+            sessions,
+            filler: Filler::new(options.run, plan.seed, plan.workload.value_bytes),
+            meter: Meter::new(longest),
+            stop: Arc::clone(&options.stop),
+            options: RunOptions {
+                run: options.run,
+                timeout: options.timeout,
+                read_mode: options.read_mode,
+                r: options.r,
+                w: options.w,
+                targets: endpoints.len(),
+                connections: options.connections,
+            },
+        })
+    }
+
+    /// One connection is enough to begin: that a node is away may be what is measured.
+    async fn wait_for_a_link(&self, endpoints: &[String]) -> Result<(), LoadError> {
+        let deadline = tokio::time::Instant::now() + CONNECT_MAX;
+        let mut last = None;
+        for link in &self.links {
+            match link.session(deadline).await {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        let last = last.unwrap_or_else(|| KvError::invalid_argument("no endpoint was given"));
+        Err(LoadError::Unreachable { endpoints: endpoints.join(", "), last })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

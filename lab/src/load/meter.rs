@@ -1,0 +1,238 @@
+//! Counts and latencies while a run goes on: a few shards that workers add to, drained every second.
+//! Invariant: what was recorded is drained exactly once; intervals are merged by adding, never by averaging.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::latency::Latency;
+use super::outcome::Progress;
+use super::verdict::{Failed, Status};
+use super::{Run, RunOptions};
+use crate::plan::Action;
+
+const SHARDS: usize = 4;
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What happened in a run, or in a part of it.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    ops: [OpStats; 4],
+    errors: BTreeMap<&'static str, u64>,
+    lag: Latency,
+}
+
+/// The operations of one kind.
+#[derive(Clone, Debug)]
+pub struct OpStats {
+    /// From the time it was due to its end; in a closed loop the same as `service`.
+    pub response: Latency,
+    /// From the time it was sent to its end.
+    pub service: Latency,
+    /// Answered and done.
+    pub ok: u64,
+    /// Certainly not applied.
+    pub fail: u64,
+    /// Unknown.
+    pub info: u64,
+}
+
+/// How one operation went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) action: Action,
+    /// When it was due, if that was planned.
+    pub(super) intended: Option<Instant>,
+    /// When it was sent, if it was.
+    pub(super) sent: Option<Instant>,
+    pub(super) ended: Instant,
+    pub(super) failed: Option<Failed>,
+}
+
+impl Stats {
+    /// Nothing yet.
+    pub fn new(longest: Duration) -> Self {
+        let op =
+            || OpStats { response: Latency::new(longest), service: Latency::new(longest), ok: 0, fail: 0, info: 0 };
+        Self { ops: [op(), op(), op(), op()], errors: BTreeMap::new(), lag: Latency::new(Duration::from_secs(1)) }
+    }
+
+    /// The operations of one kind.
+    pub fn op(&self, action: Action) -> &OpStats {
+        let [get, put, delete, rmw] = &self.ops;
+        match action {
+            Action::Get => get,
+            Action::Put => put,
+            Action::Delete => delete,
+            Action::Rmw => rmw,
+        }
+    }
+
+    /// Failures by their names.
+    pub fn errors(&self) -> &BTreeMap<&'static str, u64> {
+        &self.errors
+    }
+
+    /// How late the loader itself sent operations for which a slot was free.
+    pub fn lag(&self) -> &Latency {
+        &self.lag
+    }
+
+    /// Operations that were answered and done.
+    pub fn ok(&self) -> u64 {
+        self.ops.iter().map(|op| op.ok).sum()
+    }
+
+    /// Operations that failed for certain.
+    pub fn fail(&self) -> u64 {
+        self.ops.iter().map(|op| op.fail).sum()
+    }
+
+    /// Operations with an unknown outcome.
+    pub fn info(&self) -> u64 {
+        self.ops.iter().map(|op| op.info).sum()
+    }
+
+    /// The latencies of all kinds of operations together: response, service.
+    pub fn all(&self) -> (Latency, Latency) {
+        let longest = Duration::from_secs(1);
+        let mut both = (Latency::new(longest), Latency::new(longest));
+        for op in &self.ops {
+            both.0.add(&op.response);
+            both.1.add(&op.service);
+        }
+        both
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.ops.iter_mut().zip(&other.ops).filter(|(_, theirs)| !theirs.is_empty()) {
+            mine.response.add(&theirs.response);
+            mine.service.add(&theirs.service);
+            mine.ok += theirs.ok;
+            mine.fail += theirs.fail;
+            mine.info += theirs.info;
+        }
+        for (name, count) in &other.errors {
+            *self.errors.entry(name).or_default() += count;
+        }
+        self.lag.add(&other.lag);
+    }
+
+    fn reset(&mut self) {
+        for op in self.ops.iter_mut().filter(|op| !op.is_empty()) {
+            op.response.reset();
+            op.service.reset();
+            (op.ok, op.fail, op.info) = (0, 0, 0);
+        }
+        self.errors.clear();
+        self.lag.reset();
+    }
+
+    fn record(&mut self, sample: &Sample, timeout: Duration) {
+        let [get, put, delete, rmw] = &mut self.ops;
+        let op = match sample.action {
+            Action::Get => get,
+            Action::Put => put,
+            Action::Delete => delete,
+            Action::Rmw => rmw,
+        };
+        op.record(sample, timeout);
+        if let Some(failed) = sample.failed {
+            *self.errors.entry(failed.name).or_default() += 1;
+        }
+    }
+}
+
+impl OpStats {
+    fn is_empty(&self) -> bool {
+        self.ok + self.fail + self.info == 0
+    }
+
+    fn record(&mut self, sample: &Sample, timeout: Duration) {
+        match sample.failed.map_or(Status::Ok, |failed| failed.status) {
+            Status::Ok => self.ok += 1,
+            Status::Fail => self.fail += 1,
+            Status::Info => self.info += 1,
+        }
+        let service = sample.sent.map(|sent| sample.ended.saturating_duration_since(sent));
+        let response = sample.intended.map(|intended| sample.ended.saturating_duration_since(intended)).or(service);
+        match sample.failed {
+            None => {
+                service.into_iter().for_each(|service| self.service.record(service));
+                response.into_iter().for_each(|response| self.response.record(response));
+            }
+            Some(failed) if failed.is_censored => {
+                // An answer that is no answer, however fast, must not look faster than waiting for one.
+                let missing = service.map_or(Duration::ZERO, |service| timeout.saturating_sub(service));
+                service.into_iter().for_each(|service| self.service.record_censored(service.max(timeout)));
+                response.into_iter().for_each(|response| self.response.record_censored(response + missing));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The shards.
+pub(super) struct Meter {
+    shards: Vec<Mutex<Stats>>,
+    longest: Duration,
+}
+
+impl Meter {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::new(Stats::new(longest))).collect(), longest }
+    }
+
+    pub(super) fn record(&self, worker: u32, sample: &Sample, options: &RunOptions) {
+        if let Some(mut shard) = self.shard(worker) {
+            shard.record(sample, options.timeout);
+        }
+    }
+
+    fn shard(&self, worker: u32) -> Option<MutexGuard<'_, Stats>> {
+        let shard = self.shards.get(worker as usize % SHARDS)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was recorded since the last call.
+    fn drain(&self) -> Stats {
+        let mut drained = Stats::new(self.longest);
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            drained.add(&shard);
+            shard.reset();
+        }
+        drained
+    }
+}
+
+/// Drains the meter every second until the run has finished; gives the whole.
+pub(super) async fn tick(
+    run: Arc<Run>,
+    started: Instant,
+    mut on_progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    mut finished: watch::Receiver<bool>,
+) -> Stats {
+    let mut ticks = tokio::time::interval_at((started + INTERVAL).into(), INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut total = Stats::new(run.meter.longest);
+    let mut since = started;
+    loop {
+        let is_over = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = finished.wait_for(|is_finished| *is_finished) => true,
+        };
+        let (stats, now) = (run.meter.drain(), Instant::now());
+        total.add(&stats);
+        if let Some(on_progress) = &mut on_progress {
+            on_progress(&Progress::new(now - started, now - since, &stats, &total));
+        }
+        since = now;
+        if is_over {
+            return total;
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What a run came to, and how it is doing meanwhile.
+
+use std::time::Duration;
+
+use super::latency::Reading;
+use super::meter::Stats;
+use super::sessions::Sessions;
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As in the options.
+    pub run: u64,
+    /// From the first operation to the end of the last.
+    pub elapsed: Duration,
+    /// Counts and latencies.
+    pub stats: Stats,
+    /// Operations were sent when due; in a closed loop there is service time only.
+    pub is_open: bool,
+    /// What the sessions have seen; a later run may go on with it.
+    pub sessions: Sessions,
+}
+
+/// A look at a run that goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Since the start.
+    pub elapsed: Duration,
+    /// Operations that ended since the start, whatever their outcome.
+    pub ended: u64,
+    /// Those that failed or are unknown.
+    pub errors: u64,
+    /// Operations answered a second, since the last look.
+    pub rate: f64,
+    /// 99th percentile of the response since the last look.
+    pub p99: Reading,
+}
+
+impl Outcome {
+    /// Operations that were answered and done, a second.
+    pub fn ok_rate(&self) -> f64 {
+        self.stats.ok() as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+impl Progress {
+    pub(super) fn new(elapsed: Duration, interval: Duration, since: &Stats, total: &Stats) -> Self {
+        let errors = total.fail() + total.info();
+        let rate = since.ok() as f64 / interval.as_secs_f64().max(1e-9);
+        Self { elapsed, ended: total.ok() + errors, errors, rate, p99: since.all().0.quantile(0.99) }
+    }
+}

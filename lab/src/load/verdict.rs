@@ -1,0 +1,64 @@
+//! What one request came to: certainly done, certainly not done, or unknown (research/lab.md 3.0).
+//! Invariant: a write is `fail` only if the store says, or the client knows, that it cannot become visible.
+
+use driftkv_proto::error::KvError;
+use driftkv_proto::v1::ErrorCode;
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+/// The outcome of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Answered and done.
+    Ok,
+    /// Certainly not applied; a read that brought nothing.
+    Fail,
+    /// A write that may be, or become, visible.
+    Info,
+}
+
+/// A failure, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) status: Status,
+    /// A word for the kind of failure.
+    pub(super) name: &'static str,
+    /// Nobody said in time how it ended: its latency is a lower bound. Otherwise it was refused, and took no time worth counting.
+    pub(super) is_censored: bool,
+}
+
+/// An operation that was due but never sent.
+pub(super) const NOT_SENT: Failed = Failed { status: Status::Fail, name: "not_sent", is_censored: true };
+/// An operation for which there was no connection.
+pub(super) const NOT_CONNECTED: Failed = Failed { status: Status::Fail, name: "not_connected", is_censored: true };
+
+impl Failed {
+    /// What `error` means for a request that was sent.
+    pub(super) fn of(error: &KvError, is_write: bool) -> Self {
+        let status = if is_write && error.maybe_applied { Status::Info } else { Status::Fail };
+        let (name, is_refusal) = match error.code {
+            ErrorCode::Unspecified => (silence(error.grpc), false),
+            ErrorCode::QuorumNotReached => ("quorum_not_reached", false),
+            ErrorCode::DeadlineExceeded => ("deadline_exceeded", false),
+            ErrorCode::Overloaded => ("overloaded", true),
+            ErrorCode::InvalidArgument => ("invalid_argument", true),
+            ErrorCode::TooLarge => ("too_large", true),
+            ErrorCode::BadContext => ("bad_context", true),
+            ErrorCode::TooManySiblings => ("too_many_siblings", true),
+            ErrorCode::AlreadyExists => ("already_exists", true),
+            ErrorCode::NotReady => ("not_ready", true),
+            ErrorCode::NotResponsible => ("not_responsible", true),
+            ErrorCode::ShuttingDown => ("shutting_down", true),
+        };
+        Self { status, name, is_censored: !is_refusal || status == Status::Info }
+    }
+}
+
+fn silence(code: Code) -> &'static str {
+    match code {
+        Code::DeadlineExceeded => "timeout",
+        Code::Internal => "wrong_answer",
+        _ => "connection_lost",
+    }
+}

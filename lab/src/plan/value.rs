@@ -1,0 +1,77 @@
+//! A value proves which write it is: its head names the run and the value id, the rest fills it up.
+//! Invariant: what is read back is taken for a write of this run only if it says so itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+
+use super::random::Random;
+
+const MARK: &str = "driftkv-lab ";
+/// Filling is cut from a stock of this many bytes, random so that no compression flatters the store.
+const STOCK_BYTES: usize = 64 * 1024;
+
+/// Names one write of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId {
+    /// The worker that planned it.
+    pub worker: u32,
+    /// Its number among the worker's operations.
+    pub counter: u64,
+}
+
+impl ValueId {
+    /// The write that made `value`, and its run; `None` if no laboratory made it.
+    pub fn of(value: &[u8]) -> Option<(u64, Self)> {
+        let head = value.get(..value.len().min(80))?;
+        let rest = head.strip_prefix(MARK.as_bytes())?;
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let text = std::str::from_utf8(rest.get(..end)?).ok()?;
+        let (run, id) = text.split_once(' ')?;
+        Some((u64::from_str_radix(run, 16).ok()?, id.parse().ok()?))
+    }
+}
+
+impl fmt::Display for ValueId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.worker, self.counter)
+    }
+}
+
+impl FromStr for ValueId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (worker, counter) = text.split_once('.').ok_or(())?;
+        Ok(Self { worker: worker.parse().map_err(|_| ())?, counter: counter.parse().map_err(|_| ())? })
+    }
+}
+
+/// Makes values.
+#[derive(Clone, Debug)]
+pub struct Filler {
+    run: u64,
+    value_bytes: usize,
+    stock: Vec<u8>,
+}
+
+impl Filler {
+    /// Of `value_bytes` each, or as many as the head needs.
+    pub fn new(run: u64, seed: u64, value_bytes: usize) -> Self {
+        let mut random = Random::new(seed, u64::MAX);
+        let words = (STOCK_BYTES + value_bytes).div_ceil(8);
+        let stock = (0..words).flat_map(|_| random.bits().to_le_bytes()).collect();
+        Self { run, value_bytes, stock }
+    }
+
+    /// The value of one write.
+    pub fn value(&self, id: ValueId) -> Bytes {
+        let mut value = Vec::with_capacity(self.value_bytes.max(80));
+        value.extend_from_slice(format!("{MARK}{:016x} {id}\n", self.run).as_bytes());
+        let missing = self.value_bytes.saturating_sub(value.len());
+        let from = (id.counter.wrapping_mul(7919) % STOCK_BYTES as u64) as usize;
+        value.extend_from_slice(self.stock.get(from..from + missing).unwrap_or_default());
+        Bytes::from(value)
+    }
+}
