@@ -118,12 +118,13 @@ pub async fn calibrate(in_flight: usize, value_bytes: usize, time: Duration) -> 
     let client = Client::connect(vec![endpoint.clone()]).expect("an address");
     let value = Bytes::from(vec![7_u8; value_bytes]);
     let pid = server.0.id();
-    let unary = cost(pid, in_flight, time, || {
-        let (client, value) = (client.clone(), value.clone());
+    let sent = value.clone();
+    let unary = cost(pid, in_flight, time, move || {
+        let (client, value) = (client.clone(), sent.clone());
         async move { client.put("b", "key", value, PutOptions::default()).await.is_ok() }
     });
     let unary = unary.await;
-    let stream = cost(pid, in_flight, time, || {
+    let stream = cost(pid, in_flight, time, move || {
         let (session, value) = (session.clone(), value.clone());
         async move { session.put("b", "key", value, PutOptions::default()).await.is_ok() }
     });
