@@ -14,17 +14,22 @@ use driftkv_proto::v1::ReadMode;
 use crate::plan::{Filler, Pace, Plan, PlanError};
 
 mod closed;
+mod health;
 mod latency;
 mod link;
 mod meter;
+mod open;
 mod outcome;
 mod perform;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
+pub use health::Health;
 pub use latency::{Latency, Reading};
 pub use meter::{OpStats, Stats};
-pub use outcome::{Outcome, Progress};
+pub use outcome::{OnProgress, Outcome, Progress};
 pub use sessions::Sessions;
 pub use verdict::Status;
 
@@ -53,7 +58,7 @@ pub struct Options {
     /// Ends the run early when set.
     pub stop: Arc<AtomicBool>,
     /// Called every second.
-    pub on_progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    pub on_progress: Option<OnProgress>,
 }
 
 impl Default for Options {
@@ -127,14 +132,25 @@ pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Res
     let started = Instant::now();
     let (finished, report) = tokio::sync::watch::channel(false);
     let ticker = tokio::spawn(meter::tick(Arc::clone(&run), started, options.on_progress.take(), report));
-    match &plan.pace {
-        Pace::Closed { until } => closed::drive(&run, started, *until).await?,
-        Pace::Open { .. } => return Err(LoadError::Options("an open loop is not there yet".to_owned())),
-    }
+    let offered = match &plan.pace {
+        Pace::Closed { until } => closed::drive(&run, started, *until).await.map(|()| None)?,
+        Pace::Open { arrivals, duration, in_flight } => {
+            let times = arrivals.times(plan.seed, *duration);
+            Some(open::drive(&run, started, times, *duration, *in_flight).await?)
+        }
+    };
     let elapsed = started.elapsed();
     let _ = finished.send(true);
     let stats = ticker.await.map_err(|error| LoadError::Broken(error.to_string()))?;
-    Ok(Outcome { elapsed, stats, is_open: false, run: run.options.run, sessions: run.sessions.clone() })
+    let health = offered.map(|offered| offered.health(&stats)).transpose()?;
+    Ok(Outcome {
+        elapsed,
+        stats,
+        is_open: health.is_some(),
+        health,
+        run: run.options.run,
+        sessions: run.sessions.clone(),
+    })
 }
 
 impl Run {

@@ -20,6 +20,7 @@ mod zipf;
 pub use arrivals::Arrivals;
 pub use keys::Distribution;
 pub use mix::{Action, Mix};
+pub(crate) use print::in_order;
 pub use print::{Fingerprint, lines};
 pub use stream::{PlannedOp, Stream};
 pub use value::{Filler, ValueId};

@@ -40,11 +40,6 @@ impl Link {
         Self { shared, current, keeper }
     }
 
-    /// The node's address.
-    pub(super) fn endpoint(&self) -> &str {
-        &self.shared.endpoint
-    }
-
     /// The stream, as soon as there is one.
     ///
     /// Errors: there is none until `deadline`; nothing was sent.

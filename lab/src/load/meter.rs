@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::latency::Latency;
-use super::outcome::Progress;
+use super::open::Due;
+use super::outcome::{OnProgress, Progress};
 use super::verdict::{Failed, Status};
 use super::{Run, RunOptions};
 use crate::plan::Action;
@@ -23,6 +24,7 @@ pub struct Stats {
     ops: [OpStats; 4],
     errors: BTreeMap<&'static str, u64>,
     lag: Latency,
+    punctual: u64,
 }
 
 /// The operations of one kind.
@@ -45,7 +47,9 @@ pub struct OpStats {
 pub(super) struct Sample {
     pub(super) action: Action,
     /// When it was due, if that was planned.
-    pub(super) intended: Option<Instant>,
+    pub(super) due: Option<Due>,
+    /// When the loader turned to it; `None` if it never did.
+    pub(super) begun: Option<Instant>,
     /// When it was sent, if it was.
     pub(super) sent: Option<Instant>,
     pub(super) ended: Instant,
@@ -57,7 +61,12 @@ impl Stats {
     pub fn new(longest: Duration) -> Self {
         let op =
             || OpStats { response: Latency::new(longest), service: Latency::new(longest), ok: 0, fail: 0, info: 0 };
-        Self { ops: [op(), op(), op(), op()], errors: BTreeMap::new(), lag: Latency::new(Duration::from_secs(1)) }
+        Self {
+            ops: [op(), op(), op(), op()],
+            errors: BTreeMap::new(),
+            lag: Latency::new(Duration::from_secs(1)),
+            punctual: 0,
+        }
     }
 
     /// The operations of one kind.
@@ -81,6 +90,11 @@ impl Stats {
         &self.lag
     }
 
+    /// Operations that were answered and done, and sent before the end of the schedule; 0 without one.
+    pub fn punctual(&self) -> u64 {
+        self.punctual
+    }
+
     /// Operations that were answered and done.
     pub fn ok(&self) -> u64 {
         self.ops.iter().map(|op| op.ok).sum()
@@ -94,6 +108,11 @@ impl Stats {
     /// Operations with an unknown outcome.
     pub fn info(&self) -> u64 {
         self.ops.iter().map(|op| op.info).sum()
+    }
+
+    /// Operations that are over, whatever their outcome.
+    pub fn ended(&self) -> u64 {
+        self.ok() + self.fail() + self.info()
     }
 
     /// The latencies of all kinds of operations together: response, service.
@@ -119,6 +138,7 @@ impl Stats {
             *self.errors.entry(name).or_default() += count;
         }
         self.lag.add(&other.lag);
+        self.punctual += other.punctual;
     }
 
     fn reset(&mut self) {
@@ -129,6 +149,7 @@ impl Stats {
         }
         self.errors.clear();
         self.lag.reset();
+        self.punctual = 0;
     }
 
     fn record(&mut self, sample: &Sample, timeout: Duration) {
@@ -143,6 +164,11 @@ impl Stats {
         if let Some(failed) = sample.failed {
             *self.errors.entry(failed.name).or_default() += 1;
         }
+        let Some(due) = sample.due else { return };
+        if let Some(begun) = sample.begun {
+            self.lag.record(due.lag(begun));
+        }
+        self.punctual += u64::from(sample.failed.is_none() && sample.sent.is_some_and(|sent| sent <= due.schedule_end));
     }
 }
 
@@ -158,7 +184,7 @@ impl OpStats {
             Status::Info => self.info += 1,
         }
         let service = sample.sent.map(|sent| sample.ended.saturating_duration_since(sent));
-        let response = sample.intended.map(|intended| sample.ended.saturating_duration_since(intended)).or(service);
+        let response = sample.due.map(|due| sample.ended.saturating_duration_since(due.intended)).or(service);
         match sample.failed {
             None => {
                 service.into_iter().for_each(|service| self.service.record(service));
@@ -213,7 +239,7 @@ impl Meter {
 pub(super) async fn tick(
     run: Arc<Run>,
     started: Instant,
-    mut on_progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    mut on_progress: Option<OnProgress>,
     mut finished: watch::Receiver<bool>,
 ) -> Stats {
     let mut ticks = tokio::time::interval_at((started + INTERVAL).into(), INTERVAL);

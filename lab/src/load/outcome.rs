@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use super::health::Health;
 use super::latency::Reading;
 use super::meter::Stats;
 use super::sessions::Sessions;
+
+/// Called with each look at a run that goes on.
+pub type OnProgress = Box<dyn FnMut(&Progress) + Send>;
 
 /// A run that is over.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// Operations were sent when due; in a closed loop there is service time only.
     pub is_open: bool,
+    /// How the loader itself did; `None` in a closed loop, where it has nothing to be late for.
+    pub health: Option<Health>,
     /// What the sessions have seen; a later run may go on with it.
     pub sessions: Sessions,
 }
@@ -45,8 +51,13 @@ impl Outcome {
 
 impl Progress {
     pub(super) fn new(elapsed: Duration, interval: Duration, since: &Stats, total: &Stats) -> Self {
-        let errors = total.fail() + total.info();
         let rate = since.ok() as f64 / interval.as_secs_f64().max(1e-9);
-        Self { elapsed, ended: total.ok() + errors, errors, rate, p99: since.all().0.quantile(0.99) }
+        Self {
+            elapsed,
+            ended: total.ended(),
+            errors: total.fail() + total.info(),
+            rate,
+            p99: since.all().0.quantile(0.99),
+        }
     }
 }

@@ -9,8 +9,9 @@ use driftkv_proto::error::KvError;
 use driftkv_proto::v1::{GetReply, Intent, PutReply};
 
 use super::meter::Sample;
+use super::open::Due;
 use super::sessions::Seen;
-use super::verdict::{Failed, NOT_CONNECTED, Status};
+use super::verdict::{Failed, NOT_CONNECTED, NOT_SENT, Status};
 use super::{Link, Run};
 use crate::plan::{Action, PlannedOp, Writes};
 
@@ -22,25 +23,33 @@ struct Step<T> {
 }
 
 impl Run {
-    /// Sends `op` and records how it went; `intended`: when it was due.
-    pub(super) async fn perform(&self, op: &PlannedOp, intended: Option<Instant>) {
+    /// Sends `op` and records how it went; `due`: when that should have been, if it was planned.
+    pub(super) async fn perform(&self, op: &PlannedOp, due: Option<Due>) {
+        let begun = Instant::now();
         let key = Bytes::from(self.plan.workload.key(op.key));
+        let times = (due, Some(begun));
         let sample = match op.action {
-            Action::Get => sample(op, intended, &self.read(op, &key).await),
-            Action::Put | Action::Delete => sample(op, intended, &self.write(op, &key).await),
+            Action::Get => sample(op, times, &self.read(op, &key).await),
+            Action::Put | Action::Delete => sample(op, times, &self.write(op, &key).await),
             Action::Rmw => {
                 let read = self.read(op, &key).await;
                 match read.result {
                     Ok(_) => {
                         let write = self.write(op, &key).await;
                         // Two requests, one operation: from the first one's start to the second one's end.
-                        sample(op, intended, &Step { sent: read.sent, ..write })
+                        sample(op, times, &Step { sent: read.sent, ..write })
                     }
-                    Err(_) => sample(op, intended, &read),
+                    Err(_) => sample(op, times, &read),
                 }
             }
         };
         self.meter.record(op.id.worker, &sample, &self.options);
+    }
+
+    /// Records that `op` was due but never sent.
+    pub(super) fn give_up(&self, op: &PlannedOp, due: Due, end: Instant) {
+        let step = Step::<()> { sent: None, ended: end, result: Err(NOT_SENT) };
+        self.meter.record(op.id.worker, &sample(op, (Some(due), None), &step), &self.options);
     }
 
     async fn read(&self, op: &PlannedOp, key: &Bytes) -> Step<GetReply> {
@@ -133,7 +142,7 @@ async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Opt
     Some((link, session))
 }
 
-fn sample<T>(op: &PlannedOp, intended: Option<Instant>, step: &Step<T>) -> Sample {
+fn sample<T>(op: &PlannedOp, (due, begun): (Option<Due>, Option<Instant>), step: &Step<T>) -> Sample {
     let failed = step.result.as_ref().err().copied();
-    Sample { action: op.action, intended, sent: step.sent, ended: step.ended, failed }
+    Sample { action: op.action, due, begun, sent: step.sent, ended: step.ended, failed }
 }

@@ -32,11 +32,6 @@ impl Action {
             Action::Rmw => "rmw",
         }
     }
-
-    /// Its place in [`Action::ALL`].
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
 }
 
 /// Shares of the operations, in any unit: only their ratio counts.

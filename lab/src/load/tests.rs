@@ -1,0 +1,119 @@
+//! The loops against a node that answers at once, or stands still when it is told to, over real loopback connections.
+#![allow(clippy::unwrap_used)]
+
+mod fake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{LoadError, Options, Outcome, Sessions, run};
+use crate::plan::{Arrivals, Mix, Pace, Plan, Until, Workload};
+use fake::Fake;
+
+fn plan(pace: Pace) -> Plan {
+    let workload = Workload { keys: 100, workers: 8, sessions: 8, value_bytes: 100, ..Workload::default() };
+    Plan { seed: 7, workload, pace }
+}
+
+fn open(rate: f64, seconds: u64, in_flight: usize) -> Plan {
+    plan(Pace::Open { arrivals: Arrivals::Constant { rate }, duration: Duration::from_secs(seconds), in_flight })
+}
+
+async fn load(plan: &Plan, fake: &Fake, options: Options) -> Outcome {
+    run(plan, &[fake.address()], options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operations_waited_for_a_stalled_node_counts_in_the_response_and_not_in_the_service() {
+    let fake = Fake::start().await;
+    let stall = fake.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        stall.stand_still(true);
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        stall.stand_still(false);
+    });
+    let outcome = load(&open(300.0, 3, 4), &fake, Options::default()).await;
+    let (response, service) = outcome.stats.all();
+    assert_eq!((response.count(), service.count()), (900, 900), "every operation of the plan, and none twice");
+    assert_eq!(fake.requests(), 900);
+    // A quarter of the operations were due within the stall; four of them were on their way.
+    let (corrected, uncorrected) = (response.quantile(0.95).us, service.quantile(0.95).us);
+    assert!(corrected >= 300_000, "95 % of the responses within {corrected} us");
+    assert!(uncorrected * 2 < corrected, "service {uncorrected} us beside response {corrected} us");
+    assert!(outcome.is_open && !response.max().is_at_least);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_that_are_never_sent_are_counted_with_what_they_waited_as_a_lower_bound() {
+    let fake = Fake::start().await;
+    fake.stand_still(true);
+    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    let outcome = load(&open(100.0, 1, 2), &fake, options).await;
+    let (stats, health) = (&outcome.stats, outcome.health.unwrap());
+    assert_eq!((stats.ended(), health.due), (100, 100));
+    let count = |name| stats.errors().get(name).copied().unwrap_or(0);
+    assert!(count("not_sent") > 50 && count("timeout") >= 2, "{:?}", stats.errors());
+    assert_eq!(count("not_sent") + count("timeout") + count("deadline_exceeded"), 100, "{:?}", stats.errors());
+    let (response, _) = stats.all();
+    assert_eq!(response.censored(), 100);
+    assert!(response.quantile(0.5).is_at_least && response.quantile(0.5).to_string().starts_with(">= "));
+    assert!(response.max().us >= 800_000, "the first unsent one waited {}", response.max());
+    assert!(health.is_saturated && health.achieved_rate == 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_keeps_up_is_not_called_saturated() {
+    let fake = Fake::start().await;
+    let health = load(&open(100.0, 2, 50), &fake, Options::default()).await.health.unwrap();
+    assert!(!health.is_saturated, "{health:?}");
+    assert_eq!(health.due, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_either_loop_in_order_with_what_was_measured() {
+    let fake = Fake::start().await;
+    for pace in [
+        Pace::Open { arrivals: Arrivals::Constant { rate: 100.0 }, duration: Duration::from_secs(600), in_flight: 9 },
+        Pace::Closed { until: Until::After(Duration::from_secs(600)) },
+    ] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let wish = Arc::clone(&stop);
+        let options = Options {
+            stop,
+            on_progress: Some(Box::new(move |_| wish.store(true, Ordering::Relaxed))),
+            ..Options::default()
+        };
+        let outcome = load(&plan(pace), &fake, options).await;
+        assert!(outcome.stats.ok() > 0 && outcome.elapsed < Duration::from_secs(60), "{:?}", outcome.elapsed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_loop_asks_exactly_what_was_planned() {
+    let fake = Fake::start().await;
+    let mut plan = plan(Pace::Closed { until: Until::Ops(1_000) });
+    plan.workload.mix = Mix { get: 1, put: 1, delete: 1, rmw: 1 };
+    let outcome = load(&plan, &fake, Options::default()).await;
+    assert_eq!((outcome.stats.ok(), outcome.stats.ended()), (1_000, 1_000));
+    let rmws = outcome.stats.op(crate::plan::Action::Rmw).ok;
+    assert_eq!(fake.requests(), 1_000 + rmws, "a read-modify-write is two requests");
+    assert!(outcome.health.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_cannot_begin_sends_nothing() {
+    let fake = Fake::start().await;
+    let plan = plan(Pace::Closed { until: Until::Ops(10) });
+    let refused = |endpoints: Vec<String>, options| {
+        let plan = plan.clone();
+        async move { run(&plan, &endpoints, options).await.unwrap_err() }
+    };
+    assert!(matches!(refused(vec![], Options::default()).await, LoadError::Options(_)));
+    let strange = Options { sessions: Some(Sessions::new(3)), ..Options::default() };
+    assert!(matches!(refused(vec![fake.address()], strange).await, LoadError::Options(_)));
+    let impatient = Options { timeout: Duration::ZERO, ..Options::default() };
+    assert!(matches!(refused(vec![fake.address()], impatient).await, LoadError::Options(_)));
+    assert_eq!(fake.requests(), 0);
+}

@@ -1,0 +1,90 @@
+//! A `Kv` server on loopback that answers sessions at once, and not at all while it stands still.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use driftkv_proto::v1::kv_server::{Kv, KvServer};
+use driftkv_proto::v1::{self, GetReply, PutReply, SessionReply, SessionRequest, session_reply, session_request};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{Request, Response, Status, Streaming};
+
+/// A running server and what it saw.
+#[derive(Clone)]
+pub struct Fake {
+    address: String,
+    stands_still: Arc<watch::Sender<bool>>,
+    requests: Arc<AtomicU64>,
+}
+
+impl Fake {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let fake = Self { address, stands_still: Arc::new(watch::channel(false).0), requests: Arc::default() };
+        let service = KvServer::new(fake.clone());
+        tokio::spawn(Server::builder().serve_with_incoming(service, TcpIncoming::from(listener)));
+        fake
+    }
+
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    pub fn stand_still(&self, stands_still: bool) {
+        self.stands_still.send_replace(stands_still);
+    }
+
+    /// Requests it took so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    async fn talk(self, mut requests: Streaming<SessionRequest>, replies: mpsc::Sender<Result<SessionReply, Status>>) {
+        let mut stands_still = self.stands_still.subscribe();
+        while let Ok(Some(SessionRequest { id, request: Some(request) })) = requests.message().await {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            stands_still.wait_for(|stands_still| !stands_still).await.unwrap();
+            let achieved = Some(v1::Achieved { primaries: 2, fallbacks: 0, strict: true });
+            let context = Bytes::from_static(b"context");
+            let reply = match request {
+                session_request::Request::Get(_) => {
+                    session_reply::Reply::Get(GetReply { siblings: vec![], context, achieved })
+                }
+                _ => session_reply::Reply::Put(PutReply { context, achieved, ..PutReply::default() }),
+            };
+            if replies.send(Ok(SessionReply { id, reply: Some(reply) })).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Fake {
+    type SessionStream = ReceiverStream<Result<SessionReply, Status>>;
+
+    async fn get(&self, _: Request<v1::GetRequest>) -> Result<Response<GetReply>, Status> {
+        Err(Status::unimplemented("the load client speaks sessions"))
+    }
+
+    async fn put(&self, _: Request<v1::PutRequest>) -> Result<Response<PutReply>, Status> {
+        Err(Status::unimplemented("the load client speaks sessions"))
+    }
+
+    async fn delete(&self, _: Request<v1::DeleteRequest>) -> Result<Response<PutReply>, Status> {
+        Err(Status::unimplemented("the load client speaks sessions"))
+    }
+
+    async fn session(
+        &self,
+        requests: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (replies, stream) = mpsc::channel(16);
+        tokio::spawn(self.clone().talk(requests.into_inner(), replies));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
