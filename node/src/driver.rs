@@ -13,6 +13,8 @@ use driftkv_core::message::Envelope;
 use driftkv_core::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::metrics::Metrics;
+
 mod engine;
 mod sync;
 
@@ -170,12 +172,14 @@ pub struct Handle {
     jobs: mpsc::Sender<Job>,
     serving: watch::Receiver<bool>,
     used: Arc<AtomicUsize>,
+    metrics: Metrics,
 }
 
 /// The engine's end of a [`Handle`].
 pub struct Inbox {
     jobs: mpsc::Receiver<Job>,
     serving: watch::Sender<bool>,
+    metrics: Metrics,
 }
 
 impl Handle {
@@ -183,7 +187,9 @@ impl Handle {
     pub fn new() -> (Handle, Inbox) {
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         let (state, serving) = watch::channel(false);
-        (Handle { jobs, serving, used: Arc::default() }, Inbox { jobs: inbox, serving: state })
+        let metrics = Metrics::default();
+        let handle = Handle { jobs, serving, used: Arc::default(), metrics: metrics.clone() };
+        (handle, Inbox { jobs: inbox, serving: state, metrics })
     }
 
     /// Hands over a client's request at once. Errors: too much waits already, or the engine is gone; nothing was done.
@@ -219,6 +225,11 @@ impl Handle {
     /// Hands over anything else and waits for a place. False: the engine is gone.
     pub async fn send(&self, job: Job) -> bool {
         self.jobs.send(job).await.is_ok()
+    }
+
+    /// What this node measures of itself.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Whether this node takes requests now, and when that changes.

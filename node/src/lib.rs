@@ -4,6 +4,7 @@ pub mod config;
 pub mod convert;
 pub mod driver;
 pub mod faults;
+pub mod metrics;
 pub mod peers;
 pub mod server;
 pub mod store;

@@ -87,7 +87,14 @@ impl Admin for AdminApi {
         match self.ask(AdminRequest::Status).await? {
             AdminReply::Status(status) => {
                 let faults = Some(self.faults.status());
-                Ok(Response::new(v1::StatusReply { faults, ..admin::status(&self.about, *status) }))
+                let (syncs, written) = self.handle.metrics().syncs();
+                Ok(Response::new(v1::StatusReply {
+                    faults,
+                    syncs,
+                    records_synced: written.records,
+                    bytes_synced: written.bytes,
+                    ..admin::status(&self.about, *status)
+                }))
             }
             _ => Err(wrong_kind()),
         }

@@ -51,7 +51,7 @@ pub fn layout(layout: Option<&Layout>) -> v1::Layout {
     }
 }
 
-/// The state of the node; the caller adds its faults.
+/// The state of the node as core knows it; the caller adds faults and syncs.
 pub fn status(about: &About, status: Status) -> v1::StatusReply {
     let name = |target: Incarnation| {
         let peer = status.peers.iter().find(|peer| peer.incarnation == target);
@@ -77,10 +77,10 @@ pub fn status(about: &About, status: Status) -> v1::StatusReply {
         partitions_built: status.partitions_built,
         keys: status.keys,
         operations_in_flight: status.in_flight,
-        faults: None,
         counters: status.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         zone: about.zone.clone(),
         peers: status.peers.into_iter().map(peer).collect(),
+        ..v1::StatusReply::default()
     }
 }
 

@@ -92,9 +92,9 @@ impl Engine {
     pub fn start(parts: Parts) -> Result<Engine, StoreError> {
         let Parts { node, store, mut syncer, clock, inbox, peers, faults } = parts;
         let synced = syncer.sync()?;
-        let sync = Sync::start(syncer, faults.clone())
+        let Inbox { jobs, serving, metrics } = inbox;
+        let sync = Sync::start(syncer, faults.clone(), metrics)
             .map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
-        let Inbox { jobs, serving } = inbox;
         let mut engine = Engine {
             node,
             store,

@@ -3,11 +3,13 @@
 
 use std::sync::mpsc as std_mpsc;
 use std::thread;
+use std::time::Instant;
 
 use driftkv_core::id::CommitNo;
 use tokio::sync::mpsc;
 
 use crate::faults::Faults;
+use crate::metrics::Metrics;
 use crate::store::disk::Syncer;
 
 /// The engine's view of the sync thread.
@@ -19,13 +21,15 @@ pub(super) struct Sync {
 
 impl Sync {
     /// Starts the thread. `faults`: may hold a sync back or fail it. Errors: the system gives none.
-    pub(super) fn start(mut syncer: Syncer, faults: Faults) -> std::io::Result<Sync> {
+    pub(super) fn start(mut syncer: Syncer, faults: Faults, metrics: Metrics) -> std::io::Result<Sync> {
         let (asks, asked) = std_mpsc::sync_channel::<()>(1);
         let (finished, done) = mpsc::channel(1);
         thread::Builder::new().name("driftkv-sync".to_owned()).spawn(move || {
             while asked.recv().is_ok() {
+                let began = Instant::now();
                 match faults.before_sync().and_then(|()| syncer.sync()) {
                     Ok(commit) => {
+                        metrics.synced(syncer.last(), began.elapsed());
                         if finished.blocking_send(commit).is_err() {
                             return;
                         }

@@ -59,6 +59,16 @@ pub struct Syncer {
     engine: Engine,
     overlay: Arc<Mutex<Overlay>>,
     durable: CommitNo,
+    last: Written,
+}
+
+/// What one sync made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Keys written or deleted; one that several commits wrote counts for each.
+    pub records: u64,
+    /// Of keys and values.
+    pub bytes: u64,
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> StoreError {
@@ -89,7 +99,7 @@ pub fn open(dir: &DataDir, memtable_bytes: u64) -> Result<(DiskStore, Syncer), S
     };
     let overlay = Arc::new(Mutex::new(Overlay::default()));
     let store = DiskStore { engine: engine.clone(), overlay: overlay.clone(), batch: Writes::new(), last };
-    Ok((store, Syncer { engine, overlay, durable: last }))
+    Ok((store, Syncer { engine, overlay, durable: last, last: Written::default() }))
 }
 
 impl Store for DiskStore {
@@ -204,6 +214,7 @@ fn merge(
 impl Syncer {
     /// Makes every commit made so far durable and returns the newest. Errors: the disk failed; abort, never retry.
     pub fn sync(&mut self) -> Result<CommitNo, StoreError> {
+        self.last = Written::default();
         let commits: Vec<(CommitNo, Writes)> = lock(&self.overlay).commits.drain(..).collect();
         let Some((last, _)) = commits.last() else { return Ok(self.durable) };
         let last = *last;
@@ -227,6 +238,13 @@ impl Syncer {
         let synced: usize = commits.iter().map(|(_, writes)| bytes_of(writes)).sum();
         overlay.bytes = overlay.bytes.saturating_sub(synced);
         self.durable = last;
+        let records = commits.iter().map(|(_, writes)| writes.len() as u64).sum();
+        self.last = Written { records, bytes: synced as u64 };
         Ok(last)
+    }
+
+    /// What the last sync made durable: nothing if there was nothing to do.
+    pub fn last(&self) -> Written {
+        self.last
     }
 }

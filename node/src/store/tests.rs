@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use super::dir::{DataDir, DirError};
-use super::disk::{self, DiskStore, Syncer};
+use super::disk::{self, DiskStore, Syncer, Written};
 
 const MEMTABLE: u64 = 8 << 20;
 
@@ -94,6 +94,23 @@ fn reads_and_scans_agree_with_memory_while_another_thread_syncs() {
     }
     drop(wake);
     thread.join().unwrap();
+}
+
+#[test]
+fn a_sync_tells_how_many_records_and_bytes_it_made_durable() {
+    let path = TempDir::new().unwrap();
+    let (_dir, mut store, mut syncer) = open(&path);
+    for value in [1, 2] {
+        store.put(Space::Data, bytes(7), bytes(value));
+        store.commit().unwrap();
+    }
+    store.delete(Space::Hints, bytes(7));
+    store.commit().unwrap();
+    syncer.sync().unwrap();
+    let size = bytes(0).len() as u64;
+    assert_eq!(syncer.last(), Written { records: 3, bytes: 5 * size }, "two pairs and a key");
+    syncer.sync().unwrap();
+    assert_eq!(syncer.last(), Written::default(), "there was nothing to do");
 }
 
 #[test]
