@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use driftkv_proto::error::KvError;
 use driftkv_proto::v1::ReadMode;
 
+use crate::history;
 use crate::plan::{Filler, Pace, Plan, PlanError};
+use crate::run_dir::{FileError, HdrLogs, RunDir};
 
 mod closed;
 mod health;
@@ -21,6 +23,7 @@ mod meter;
 mod open;
 mod outcome;
 mod perform;
+mod record;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -51,14 +54,29 @@ pub struct Options {
     pub r: u32,
     /// Replicas that must have a write on disk; 0: the cluster's default.
     pub w: u32,
+    /// What the loader was told of the cluster, for the history.
+    pub cluster: Quorums,
     /// Streams to each node.
     pub connections: usize,
+    /// Where the plan, the history and the histograms are kept.
+    pub out: Option<RunDir>,
     /// Contexts of an earlier run to begin with; `None`: sessions that have seen nothing.
     pub sessions: Option<Sessions>,
     /// Ends the run early when set.
     pub stop: Arc<AtomicBool>,
     /// Called every second.
     pub on_progress: Option<OnProgress>,
+}
+
+/// The quorums of a cluster; 0: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quorums {
+    /// Replicas of a key.
+    pub n: u32,
+    /// Read, unless a request says otherwise.
+    pub r: u32,
+    /// Written, unless a request says otherwise.
+    pub w: u32,
 }
 
 impl Default for Options {
@@ -69,7 +87,9 @@ impl Default for Options {
             read_mode: ReadMode::Eventual,
             r: 0,
             w: 0,
+            cluster: Quorums::default(),
             connections: 1,
+            out: None,
             sessions: None,
             stop: Arc::default(),
             on_progress: None,
@@ -94,6 +114,9 @@ pub enum LoadError {
         /// What the last of them said.
         last: KvError,
     },
+    /// What happened cannot be kept; the run was stopped.
+    #[error(transparent)]
+    Out(#[from] FileError),
     /// A task of the load client panicked; the run is worthless.
     #[error("the load client failed: {0}")]
     Broken(String),
@@ -103,7 +126,10 @@ pub enum LoadError {
 struct Run {
     plan: Plan,
     options: RunOptions,
+    started: Instant,
+    targets: Vec<String>,
     links: Vec<Link>,
+    history: Option<history::Writer>,
     sessions: Sessions,
     filler: Filler,
     meter: Meter,
@@ -117,6 +143,7 @@ struct RunOptions {
     read_mode: ReadMode,
     r: u32,
     w: u32,
+    cluster: Quorums,
     targets: usize,
     connections: usize,
 }
@@ -127,21 +154,23 @@ struct RunOptions {
 /// itself breaks; whatever the store does is in the outcome.
 pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Result<Outcome, LoadError> {
     plan.check()?;
-    let run = Arc::new(Run::new(plan, endpoints, &mut options)?);
+    let mut run = Run::new(plan, endpoints, &mut options)?;
     run.wait_for_a_link(endpoints).await?;
-    let started = Instant::now();
+    let logs = options.out.as_ref().map(|out| run.keep(out)).transpose()?;
+    run.started = Instant::now();
+    let run = Arc::new(run);
     let (finished, report) = tokio::sync::watch::channel(false);
-    let ticker = tokio::spawn(meter::tick(Arc::clone(&run), started, options.on_progress.take(), report));
+    let ticker = tokio::spawn(meter::tick(Arc::clone(&run), logs, options.on_progress.take(), report));
     let offered = match &plan.pace {
-        Pace::Closed { until } => closed::drive(&run, started, *until).await.map(|()| None)?,
+        Pace::Closed { until } => closed::drive(&run, *until).await.map(|()| None)?,
         Pace::Open { arrivals, duration, in_flight } => {
             let times = arrivals.times(plan.seed, *duration);
-            Some(open::drive(&run, started, times, *duration, *in_flight).await?)
+            Some(open::drive(&run, times, *duration, *in_flight).await?)
         }
     };
-    let elapsed = started.elapsed();
+    let elapsed = run.started.elapsed();
     let _ = finished.send(true);
-    let stats = ticker.await.map_err(|error| LoadError::Broken(error.to_string()))?;
+    let stats = ticker.await.map_err(|error| LoadError::Broken(error.to_string()))??;
     let health = offered.map(|offered| offered.health(&stats)).transpose()?;
     Ok(Outcome {
         elapsed,
@@ -149,6 +178,7 @@ pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Res
         is_open: health.is_some(),
         health,
         run: run.options.run,
+        history: run.end_history(options.out.as_ref()).await?,
         sessions: run.sessions.clone(),
     })
 }
@@ -177,6 +207,9 @@ impl Run {
         };
         Ok(Self {
             plan: plan.clone(),
+            started: Instant::now(),
+            targets: endpoints.to_vec(),
+            history: None,
             links: links.map(|endpoint| Link::open(endpoint.clone(), in_flight)).collect(),
             sessions,
             filler: Filler::new(options.run, plan.seed, plan.workload.value_bytes),
@@ -188,6 +221,7 @@ impl Run {
                 read_mode: options.read_mode,
                 r: options.r,
                 w: options.w,
+                cluster: options.cluster,
                 targets: endpoints.len(),
                 connections: options.connections,
             },
@@ -208,7 +242,50 @@ impl Run {
         Err(LoadError::Unreachable { endpoints: endpoints.join(", "), last })
     }
 
+    /// Begins the files of the run in `out`.
+    fn keep(&mut self, out: &RunDir) -> Result<HdrLogs, FileError> {
+        out.write_plan(&self.plan)?;
+        let now = SystemTime::now();
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let header = history::Header {
+            driftkv_history: history::VERSION,
+            run: format!("{:016x}", self.options.run),
+            started_unix_ms: millis(since_epoch),
+            plan: self.plan.clone(),
+            targets: self.targets.clone(),
+            read_mode: read_mode_name(self.options.read_mode).to_owned(),
+            timeout_ms: millis(self.options.timeout),
+        };
+        let path = out.history();
+        let writer = history::Writer::create(&path, &header, Arc::clone(&self.stop));
+        self.history = Some(writer.map_err(FileError::at(&path))?);
+        HdrLogs::create(out, &self.plan, now)
+    }
+
+    async fn end_history(&self, out: Option<&RunDir>) -> Result<Option<history::Written>, FileError> {
+        match (&self.history, out) {
+            (Some(history), Some(out)) => history.end().await.map(Some).map_err(FileError::at(&out.history())),
+            _ => Ok(None),
+        }
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    fn halt(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As it is written in files and on the command line.
+fn read_mode_name(mode: ReadMode) -> &'static str {
+    match mode {
+        ReadMode::Eventual => "eventual",
+        ReadMode::Monotonic => "monotonic",
     }
 }

@@ -15,6 +15,7 @@ mod print;
 mod random;
 mod stream;
 mod value;
+mod words;
 mod zipf;
 
 pub use arrivals::Arrivals;
@@ -24,6 +25,7 @@ pub(crate) use print::in_order;
 pub use print::{Fingerprint, lines};
 pub use stream::{PlannedOp, Stream};
 pub use value::{Filler, ValueId};
+pub use words::Shape;
 pub use zipf::Zipf;
 
 /// A whole run, before it runs.

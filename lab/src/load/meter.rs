@@ -14,6 +14,7 @@ use super::outcome::{OnProgress, Progress};
 use super::verdict::{Failed, Status};
 use super::{Run, RunOptions};
 use crate::plan::Action;
+use crate::run_dir::{FileError, HdrLogs};
 
 const SHARDS: usize = 4;
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -235,17 +236,19 @@ impl Meter {
     }
 }
 
-/// Drains the meter every second until the run has finished; gives the whole.
+/// Drains the meter every second until the run has finished, and keeps each second in `logs`; gives the whole.
+///
+/// Errors: a log cannot be written; the run is stopped.
 pub(super) async fn tick(
     run: Arc<Run>,
-    started: Instant,
+    mut logs: Option<HdrLogs>,
     mut on_progress: Option<OnProgress>,
     mut finished: watch::Receiver<bool>,
-) -> Stats {
-    let mut ticks = tokio::time::interval_at((started + INTERVAL).into(), INTERVAL);
+) -> Result<Stats, FileError> {
+    let mut ticks = tokio::time::interval_at((run.started + INTERVAL).into(), INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut total = Stats::new(run.meter.longest);
-    let mut since = started;
+    let mut since = run.started;
     loop {
         let is_over = tokio::select! {
             _ = ticks.tick() => false,
@@ -253,12 +256,15 @@ pub(super) async fn tick(
         };
         let (stats, now) = (run.meter.drain(), Instant::now());
         total.add(&stats);
+        if let Some(logs) = &mut logs {
+            logs.add(since - run.started, now - since, &stats).inspect_err(|_| run.halt())?;
+        }
         if let Some(on_progress) = &mut on_progress {
-            on_progress(&Progress::new(now - started, now - since, &stats, &total));
+            on_progress(&Progress::new(now - run.started, now - since, &stats, &total));
         }
         since = now;
         if is_over {
-            return total;
+            return Ok(total);
         }
     }
 }

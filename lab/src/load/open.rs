@@ -40,13 +40,13 @@ impl Due {
 /// Runs the whole schedule. What is still waiting when it ends has as long as one operation may take; then it is given up.
 pub(super) async fn drive(
     run: &Arc<Run>,
-    started: Instant,
     times: impl Iterator<Item = u64> + Send + 'static,
     duration: Duration,
     in_flight: usize,
 ) -> Result<Offered, LoadError> {
     let in_flight = in_flight.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(in_flight));
+    let started = run.started;
     let schedule_end = started + duration;
     let dispatcher = Dispatcher {
         run: Arc::clone(run),

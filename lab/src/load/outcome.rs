@@ -6,6 +6,7 @@ use super::health::Health;
 use super::latency::Reading;
 use super::meter::Stats;
 use super::sessions::Sessions;
+use crate::history::Written;
 
 /// Called with each look at a run that goes on.
 pub type OnProgress = Box<dyn FnMut(&Progress) + Send>;
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub is_open: bool,
     /// How the loader itself did; `None` in a closed loop, where it has nothing to be late for.
     pub health: Option<Health>,
+    /// The history, if there was a directory for it.
+    pub history: Option<Written>,
     /// What the sessions have seen; a later run may go on with it.
     pub sessions: Sessions,
 }

@@ -1,4 +1,4 @@
-//! One operation from its first byte to its record.
+//! One operation from its first byte to its records.
 //! Order: `sent` is taken before the request is handed over, `ended` after the reply is decoded (research/lab.md 3.1).
 
 use std::time::Instant;
@@ -6,20 +6,49 @@ use std::time::Instant;
 use bytes::Bytes;
 use driftkv_proto::client::{GetOptions, PutOptions, Session};
 use driftkv_proto::error::KvError;
-use driftkv_proto::v1::{GetReply, Intent, PutReply};
+use driftkv_proto::v1::{Achieved, GetReply, Intent, PutReply, Sibling};
 
 use super::meter::Sample;
 use super::open::Due;
 use super::sessions::Seen;
 use super::verdict::{Failed, NOT_CONNECTED, NOT_SENT, Status};
 use super::{Link, Run};
+use crate::history::Op;
 use crate::plan::{Action, PlannedOp, Writes};
 
 /// How one request ended, and when it was sent.
-struct Step<T> {
-    sent: Option<Instant>,
-    ended: Instant,
-    result: Result<T, Failed>,
+pub(super) struct Step {
+    pub(super) op: Op,
+    pub(super) sent: Option<Instant>,
+    pub(super) ended: Instant,
+    /// What a write said that it replaces.
+    pub(super) basis: Option<Basis>,
+    pub(super) result: Result<Answer, Failed>,
+}
+
+/// What a write replaces.
+pub(super) struct Basis {
+    pub(super) intent: Intent,
+    pub(super) seen: Option<Seen>,
+}
+
+/// What an answer says.
+pub(super) struct Answer {
+    pub(super) context: Bytes,
+    pub(super) achieved: Option<Achieved>,
+    pub(super) siblings: Vec<Sibling>,
+}
+
+impl From<GetReply> for Answer {
+    fn from(reply: GetReply) -> Self {
+        Self { context: reply.context, achieved: reply.achieved, siblings: reply.siblings }
+    }
+}
+
+impl From<PutReply> for Answer {
+    fn from(reply: PutReply) -> Self {
+        Self { context: reply.context, achieved: reply.achieved, siblings: Vec::new() }
+    }
 }
 
 impl Run {
@@ -27,74 +56,90 @@ impl Run {
     pub(super) async fn perform(&self, op: &PlannedOp, due: Option<Due>) {
         let begun = Instant::now();
         let key = Bytes::from(self.plan.workload.key(op.key));
-        let times = (due, Some(begun));
-        let sample = match op.action {
-            Action::Get => sample(op, times, &self.read(op, &key).await),
-            Action::Put | Action::Delete => sample(op, times, &self.write(op, &key).await),
-            Action::Rmw => {
-                let read = self.read(op, &key).await;
-                match read.result {
-                    Ok(_) => {
-                        let write = self.write(op, &key).await;
-                        // Two requests, one operation: from the first one's start to the second one's end.
-                        sample(op, times, &Step { sent: read.sent, ..write })
-                    }
-                    Err(_) => sample(op, times, &read),
-                }
-            }
+        let (mut sent, mut last) = match op.action {
+            Action::Get => (None, self.read(op, Op::Get, &key).await),
+            Action::Put => (None, self.write(op, Op::Put, &key).await),
+            Action::Delete => (None, self.write(op, Op::Delete, &key).await),
+            Action::Rmw => (None, self.read(op, Op::RmwGet, &key).await),
         };
-        self.meter.record(op.id.worker, &sample, &self.options);
+        if op.action == Action::Rmw && last.result.is_ok() {
+            self.note(op, due, &last).await;
+            // Two requests, one operation: from the first one's start to the second one's end.
+            sent = last.sent;
+            last = self.write(op, Op::RmwPut, &key).await;
+        }
+        self.meter.record(op.id.worker, &sample(op, due, Some(begun), sent, &last), &self.options);
+        self.note(op, due, &last).await;
     }
 
     /// Records that `op` was due but never sent.
-    pub(super) fn give_up(&self, op: &PlannedOp, due: Due, end: Instant) {
-        let step = Step::<()> { sent: None, ended: end, result: Err(NOT_SENT) };
-        self.meter.record(op.id.worker, &sample(op, (Some(due), None), &step), &self.options);
+    pub(super) fn give_up(&self, op: &PlannedOp, due: Due, ended: Instant) {
+        let kind = match op.action {
+            Action::Get => Op::Get,
+            Action::Put => Op::Put,
+            Action::Delete => Op::Delete,
+            Action::Rmw => Op::RmwGet,
+        };
+        let step = Step { op: kind, sent: None, ended, basis: None, result: Err(NOT_SENT) };
+        self.meter.record(op.id.worker, &sample(op, Some(due), None, None, &step), &self.options);
+        if let Some(history) = &self.history {
+            history.push_blocking(self.record(op, Some(due), &step));
+        }
     }
 
-    async fn read(&self, op: &PlannedOp, key: &Bytes) -> Step<GetReply> {
+    async fn note(&self, op: &PlannedOp, due: Option<Due>, step: &Step) {
+        if let Some(history) = &self.history {
+            history.push(self.record(op, due, step)).await;
+        }
+    }
+
+    async fn read(&self, op: &PlannedOp, kind: Op, key: &Bytes) -> Step {
         let options =
             GetOptions { mode: self.options.read_mode, r: self.options.r, timeout: Some(self.options.timeout) };
         let bucket = &self.plan.workload.bucket;
-        let step = self.request(op, false, async |session| session.get(bucket, key.clone(), options).await).await;
-        if let Ok(reply) = &step.result {
-            self.sessions.learn(op.session, op.key, &reply.context, op.seq);
+        let step = self
+            .request(op, kind, None, async |session| session.get(bucket, key.clone(), options).await.map(Answer::from));
+        let step = step.await;
+        if let Ok(answer) = &step.result {
+            self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq));
         }
         step
     }
 
-    async fn write(&self, op: &PlannedOp, key: &Bytes) -> Step<PutReply> {
-        let seen = self.sessions.of(op.session, op.key);
-        let options = self.put_options(op, seen.as_ref());
+    async fn write(&self, op: &PlannedOp, kind: Op, key: &Bytes) -> Step {
+        let basis = self.basis(op, self.sessions.of(op.session, op.key));
+        let options = self.put_options(op, &basis);
         let bucket = &self.plan.workload.bucket;
-        let step = match op.action {
-            Action::Delete => {
-                self.request(op, true, async |session| session.delete(bucket, key.clone(), options).await).await
-            }
-            _ => {
-                let value = self.filler.value(op.id);
-                self.request(op, true, async |session| session.put(bucket, key.clone(), value, options).await).await
-            }
-        };
+        let value = (kind != Op::Delete).then(|| self.filler.value(op.id));
+        let step = self.request(op, kind, Some(basis), async |session| {
+            let reply = match value {
+                Some(value) => session.put(bucket, key.clone(), value, options).await,
+                None => session.delete(bucket, key.clone(), options).await,
+            };
+            reply.map(Answer::from)
+        });
+        let step = step.await;
         match &step.result {
-            Ok(reply) => self.sessions.learn(op.session, op.key, &reply.context, op.seq),
+            Ok(answer) => self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq)),
             Err(failed) if failed.status == Status::Info => self.sessions.forget(op.session, op.key),
             Err(_) => {}
         }
         step
     }
 
-    fn put_options(&self, op: &PlannedOp, seen: Option<&Seen>) -> PutOptions {
-        let (intent, context) = match (self.plan.workload.writes, seen) {
-            (Writes::Context, Some(seen)) => (Intent::WithContext, seen.context.clone()),
+    fn basis(&self, op: &PlannedOp, seen: Option<Seen>) -> Basis {
+        match (self.plan.workload.writes, seen) {
             // A tombstone beside the values would delete nothing.
-            (Writes::Blind, _) if op.action == Action::Put => (Intent::AddSibling, Bytes::new()),
-            (Writes::Blind, Some(seen)) => (Intent::WithContext, seen.context.clone()),
-            _ => (Intent::OverwriteAll, Bytes::new()),
-        };
+            (Writes::Blind, _) if op.action == Action::Put => Basis { intent: Intent::AddSibling, seen: None },
+            (Writes::Context | Writes::Blind, Some(seen)) => Basis { intent: Intent::WithContext, seen: Some(seen) },
+            _ => Basis { intent: Intent::OverwriteAll, seen: None },
+        }
+    }
+
+    fn put_options(&self, op: &PlannedOp, basis: &Basis) -> PutOptions {
         PutOptions {
-            context,
-            intent,
+            context: basis.seen.as_ref().map(|seen| seen.context.clone()).unwrap_or_default(),
+            intent: basis.intent,
             r: self.options.r,
             w: self.options.w,
             timeout: Some(self.options.timeout),
@@ -110,25 +155,27 @@ impl Run {
     }
 
     /// Sends one request on the stream of its node, as soon as there is one.
-    async fn request<T>(
+    async fn request(
         &self,
-        op: &PlannedOp,
-        is_write: bool,
-        call: impl AsyncFnOnce(Session) -> Result<T, KvError>,
-    ) -> Step<T> {
-        let link = self.link(op);
+        planned: &PlannedOp,
+        op: Op,
+        basis: Option<Basis>,
+        call: impl AsyncFnOnce(Session) -> Result<Answer, KvError>,
+    ) -> Step {
+        let link = self.link(planned);
         let asked = Instant::now();
         let Some((link, session)) = connected(link, asked, self).await else {
-            return Step { sent: None, ended: Instant::now(), result: Err(NOT_CONNECTED) };
+            return Step { op, sent: None, ended: Instant::now(), basis, result: Err(NOT_CONNECTED) };
         };
         let sent = Instant::now();
         let result = call(session.clone()).await;
         let ended = Instant::now();
+        let is_write = basis.is_some();
         let result = result.map_err(|error| {
             link.look_after(&session);
             Failed::of(&error, is_write)
         });
-        Step { sent: Some(sent), ended, result }
+        Step { op, sent: Some(sent), ended, basis, result }
     }
 
     fn link(&self, op: &PlannedOp) -> Option<&Link> {
@@ -142,7 +189,8 @@ async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Opt
     Some((link, session))
 }
 
-fn sample<T>(op: &PlannedOp, (due, begun): (Option<Due>, Option<Instant>), step: &Step<T>) -> Sample {
-    let failed = step.result.as_ref().err().copied();
-    Sample { action: op.action, due, begun, sent: step.sent, ended: step.ended, failed }
+/// How an operation went whose last request was `last`, and whose first was sent at `sent` if it had another one.
+fn sample(op: &PlannedOp, due: Option<Due>, begun: Option<Instant>, sent: Option<Instant>, last: &Step) -> Sample {
+    let failed = last.result.as_ref().err().copied();
+    Sample { action: op.action, due, begun, sent: sent.or(last.sent), ended: last.ended, failed }
 }

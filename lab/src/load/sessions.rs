@@ -22,7 +22,8 @@ pub struct Sessions {
 pub(super) struct Seen {
     /// As the store gave it.
     pub(super) context: Bytes,
-    /// The operation whose answer carried it.
+    /// The run and the operation whose answer carried it.
+    pub(super) run: u64,
     pub(super) seq: u64,
 }
 
@@ -42,7 +43,7 @@ impl Sessions {
     }
 
     /// Takes note of an answer; an empty context says that the store holds what this session has not seen.
-    pub(super) fn learn(&self, session: u32, key: u64, context: &Bytes, seq: u64) {
+    pub(super) fn learn(&self, session: u32, key: u64, context: &Bytes, (run, seq): (u64, u64)) {
         let Some(mut seen) = self.lock(session) else { return };
         if context.is_empty() {
             seen.remove(&key);
@@ -52,7 +53,7 @@ impl Sessions {
             seen.clear();
         }
         // The reply's bytes are a slice of a whole frame: a copy lets that go.
-        seen.insert(key, Seen { context: Bytes::copy_from_slice(context), seq });
+        seen.insert(key, Seen { context: Bytes::copy_from_slice(context), run, seq });
     }
 
     /// After a write with an unknown outcome nobody knows what the old context still covers.

@@ -3,12 +3,19 @@
 
 mod fake;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
 use super::{LoadError, Options, Outcome, Sessions, run};
+use crate::history::{Op, Reader, Record};
 use crate::plan::{Arrivals, Mix, Pace, Plan, Until, Workload};
+use crate::run_dir::RunDir;
 use fake::Fake;
 
 fn plan(pace: Pace) -> Plan {
@@ -116,4 +123,61 @@ async fn a_run_that_cannot_begin_sends_nothing() {
     let impatient = Options { timeout: Duration::ZERO, ..Options::default() };
     assert!(matches!(refused(vec![fake.address()], impatient).await, LoadError::Options(_)));
     assert_eq!(fake.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_with_a_directory_keeps_every_request_every_second_and_its_plan() {
+    let (fake, home) = (Fake::start().await, tempfile::TempDir::new().unwrap());
+    let dir = RunDir::create(&home.path().join("runs/1")).unwrap();
+    let mut plan = open(200.0, 2, 50);
+    plan.workload.mix = Mix { get: 1, put: 1, delete: 1, rmw: 1 };
+    let outcome = load(&plan, &fake, Options { out: Some(dir.clone()), run: 9, ..Options::default() }).await;
+    assert_eq!(outcome.stats.ok(), 400, "{:?}", outcome.stats.errors());
+
+    let kept: Plan = serde_json::from_slice(&std::fs::read(dir.path().join("plan.json")).unwrap()).unwrap();
+    assert_eq!(kept, plan);
+    let mut reader = Reader::open(&dir.history()).unwrap();
+    assert_eq!((&reader.header().plan, reader.header().run.as_str()), (&plan, "0000000000000009"));
+    let records: Vec<Record> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!(records.len() as u64, fake.requests());
+    assert_eq!(outcome.history.unwrap().records, fake.requests());
+    let firsts: BTreeSet<u64> = records.iter().filter(|r| r.op != Op::RmwPut).map(|record| record.seq).collect();
+    assert_eq!(firsts, (0..400).collect());
+    let is_ordered = |r: &Record| r.intended_ns <= r.sent_ns && r.sent_ns <= Some(r.recv_ns);
+    assert!(records.iter().all(is_ordered));
+    assert_contexts(&records);
+
+    for name in ["get", "put", "delete", "rmw"] {
+        for what in ["response", "service"] {
+            let text = std::fs::read(dir.path().join(format!("hdr/{name}-{what}.hlog"))).unwrap();
+            let action = crate::plan::Action::ALL.into_iter().find(|action| action.name() == name).unwrap();
+            assert_eq!(logged(&text), outcome.stats.op(action).ok, "{name}-{what}");
+        }
+    }
+    assert!(RunDir::create(dir.path()).is_err(), "a run never overwrites another");
+}
+
+/// Every context that a write carried is one that the operation it names was answered with.
+fn assert_contexts(records: &[Record]) {
+    let mut carried = 0;
+    for basis in records.iter().filter_map(|record| record.ctx_in.as_ref()) {
+        let Some(seq) = basis.seq else { continue };
+        carried += 1;
+        assert!(records.iter().any(|from| from.seq == seq && from.ctx_out.as_ref() == Some(&basis.ctx)));
+    }
+    assert!(carried > 100, "{carried} writes carried a context");
+}
+
+/// How many values an interval log holds, as any reader of the format sees it.
+fn logged(text: &[u8]) -> u64 {
+    let mut decoder = hdrhistogram::serialization::Deserializer::new();
+    let mut count = 0;
+    for entry in IntervalLogIterator::new(text) {
+        if let LogEntry::Interval(interval) = entry.unwrap() {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram()).unwrap();
+            let histogram: Histogram<u64> = decoder.deserialize(&mut bytes.as_slice()).unwrap();
+            count += histogram.len();
+        }
+    }
+    count
 }

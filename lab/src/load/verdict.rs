@@ -6,6 +6,8 @@ use driftkv_proto::v1::ErrorCode;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
+use crate::history::Replicas;
+
 /// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,12 +28,16 @@ pub(super) struct Failed {
     pub(super) name: &'static str,
     /// Nobody said in time how it ended: its latency is a lower bound. Otherwise it was refused, and took no time worth counting.
     pub(super) is_censored: bool,
+    /// Who took part, if a node said so.
+    pub(super) replicas: Option<Replicas>,
 }
 
 /// An operation that was due but never sent.
-pub(super) const NOT_SENT: Failed = Failed { status: Status::Fail, name: "not_sent", is_censored: true };
+pub(super) const NOT_SENT: Failed =
+    Failed { status: Status::Fail, name: "not_sent", is_censored: true, replicas: None };
 /// An operation for which there was no connection.
-pub(super) const NOT_CONNECTED: Failed = Failed { status: Status::Fail, name: "not_connected", is_censored: true };
+pub(super) const NOT_CONNECTED: Failed =
+    Failed { status: Status::Fail, name: "not_connected", is_censored: true, replicas: None };
 
 impl Failed {
     /// What `error` means for a request that was sent.
@@ -51,7 +57,9 @@ impl Failed {
             ErrorCode::NotResponsible => ("not_responsible", true),
             ErrorCode::ShuttingDown => ("shutting_down", true),
         };
-        Self { status, name, is_censored: !is_refusal || status == Status::Info }
+        let took_part = Replicas { primaries: error.primaries, fallbacks: error.fallbacks };
+        let replicas = (error.code == ErrorCode::QuorumNotReached).then_some(took_part);
+        Self { status, name, is_censored: !is_refusal || status == Status::Info, replicas }
     }
 }
 

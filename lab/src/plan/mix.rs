@@ -58,6 +58,16 @@ impl Mix {
         Self { get, put, delete: 0, rmw: 0 }
     }
 
+    /// The share of one kind.
+    pub fn share(self, action: Action) -> u32 {
+        match action {
+            Action::Get => self.get,
+            Action::Put => self.put,
+            Action::Delete => self.delete,
+            Action::Rmw => self.rmw,
+        }
+    }
+
     pub(super) fn check(self) -> Result<(), PlanError> {
         match self.total() {
             0 => Err(PlanError::new("mix", "no operation has a share; for example get 1, put 1")),

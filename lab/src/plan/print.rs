@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::value::{FNV_START, fnv};
 use super::{Action, Pace, Plan, PlannedOp, Stream};
 
 const OPS_OF_A_WORKER: u64 = 1_000;
@@ -46,9 +47,7 @@ pub struct Fingerprint(pub u64);
 impl Fingerprint {
     /// Of `plan` for so many nodes.
     pub fn of(plan: &Plan, targets: usize) -> Self {
-        let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let add_line = |hash: u64, line: String| line.bytes().chain([b'\n']).fold(hash, add);
-        Self(lines(plan, targets).fold(0xcbf2_9ce4_8422_2325, add_line))
+        Self(lines(plan, targets).fold(FNV_START, |hash, line| fnv(hash, line.bytes().chain([b'\n']))))
     }
 }
 

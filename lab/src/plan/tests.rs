@@ -142,6 +142,18 @@ fn a_value_says_which_write_it_is() {
 }
 
 #[test]
+fn a_value_that_was_read_is_named_by_what_it_is() {
+    let (mine, theirs) = (Filler::new(0xabc, 1, 200), Filler::new(7, 1, 200));
+    let id = ValueId { worker: 3, counter: 77 };
+    assert_eq!(mine.name(&mine.value(id)), "3.77");
+    assert_eq!(mine.name(&theirs.value(id)), "0000000000000007/3.77");
+    let mut bytes = mine.value(id).to_vec();
+    bytes[150] ^= 1;
+    assert_eq!(mine.name(&bytes), "damaged 3.77");
+    assert!(mine.name(b"somebody else's").starts_with("unknown "));
+}
+
+#[test]
 fn a_plan_that_cannot_be_run_is_refused_with_the_field() {
     let wrong = |change: fn(&mut Plan)| {
         let mut plan = plan(1, Distribution::Uniform, 100);

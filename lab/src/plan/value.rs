@@ -48,6 +48,14 @@ impl FromStr for ValueId {
     }
 }
 
+/// Where FNV-1a begins.
+pub(super) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, continued from `hash`.
+pub(super) fn fnv(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// Makes values.
 #[derive(Clone, Debug)]
 pub struct Filler {
@@ -63,6 +71,17 @@ impl Filler {
         let words = (STOCK_BYTES + value_bytes).div_ceil(8);
         let stock = (0..words).flat_map(|_| random.bits().to_le_bytes()).collect();
         Self { run, value_bytes, stock }
+    }
+
+    /// What a value that was read is: the write of this run that made it, `RUN/ID` of another run, `damaged ID` if its bytes are
+    /// not those that were written, `unknown HASH` if no laboratory wrote it.
+    pub fn name(&self, value: &[u8]) -> String {
+        match ValueId::of(value) {
+            Some((run, id)) if run == self.run && self.value(id) == value => id.to_string(),
+            Some((run, id)) if run == self.run => format!("damaged {id}"),
+            Some((run, id)) => format!("{run:016x}/{id}"),
+            None => format!("unknown {:016x}", fnv(FNV_START, value.iter().copied())),
+        }
     }
 
     /// The value of one write.

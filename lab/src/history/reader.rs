@@ -1,0 +1,131 @@
+//! Reads a history back, also one whose writer was killed: then the last line may be torn, is left out, and that is said.
+//! Invariant: anything else that is no record is an error with its line, never skipped.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::{Header, Record, VERSION};
+
+/// The longest line: far beyond the siblings a key may have.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Why a history cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be opened or read.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A line is not what it should be: the file is damaged, or no history.
+    #[error("{}:{line}: {why}", .path.display())]
+    Line {
+        /// Of which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The records of a history, one after the other.
+#[derive(Debug)]
+pub struct Reader {
+    file: BufReader<File>,
+    path: PathBuf,
+    line: u64,
+    header: Header,
+    torn: Option<u64>,
+    is_over: bool,
+}
+
+impl Reader {
+    /// Opens `path` and reads the header.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let file = File::open(path).map_err(|error| ReadError::Io { path: path.to_owned(), error })?;
+        let (mut file, path) = (BufReader::new(file), path.to_owned());
+        let wrong = |why: String| ReadError::Line { path: path.clone(), line: 1, why };
+        let header: Header = match next_line(&mut file) {
+            Ok(Line::Whole(bytes)) => parse(&bytes).map_err(|why| wrong(format!("no header of a history: {why}")))?,
+            Ok(Line::Torn(_)) => return Err(wrong("the header is cut off: nothing of this run was kept".to_owned())),
+            Ok(Line::TooLong) => return Err(wrong("no header of a history: the line is too long".to_owned())),
+            Err(error) => return Err(ReadError::Io { path: path.clone(), error }),
+        };
+        if header.driftkv_history != VERSION {
+            return Err(wrong(format!(
+                "version {} of the format; this driftkv reads {VERSION}",
+                header.driftkv_history
+            )));
+        }
+        Ok(Self { file, path, line: 1, header, torn: None, is_over: false })
+    }
+
+    /// The first line.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Once all records are read: how many bytes of a torn last line were left out, if there is one.
+    pub fn torn_bytes(&self) -> Option<u64> {
+        self.torn
+    }
+
+    fn fail(&mut self, why: String) -> ReadError {
+        self.is_over = true;
+        ReadError::Line { path: self.path.clone(), line: self.line, why }
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Record, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        self.line += 1;
+        match next_line(&mut self.file) {
+            Ok(Line::Whole(bytes)) => {
+                Some(parse(&bytes).map_err(|why| self.fail(format!("no record of an operation: {why}"))))
+            }
+            Ok(Line::Torn(bytes)) => {
+                self.is_over = true;
+                self.torn = (bytes > 0).then_some(bytes);
+                None
+            }
+            Ok(Line::TooLong) => Some(Err(self.fail("no record of an operation: the line is too long".to_owned()))),
+            Err(error) => {
+                self.is_over = true;
+                Some(Err(ReadError::Io { path: self.path.clone(), error }))
+            }
+        }
+    }
+}
+
+enum Line {
+    Whole(Vec<u8>),
+    /// So many bytes without an end; 0 at the end of the file.
+    Torn(u64),
+    TooLong,
+}
+
+fn next_line(file: &mut BufReader<File>) -> io::Result<Line> {
+    let mut bytes = Vec::new();
+    file.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
+    Ok(match bytes.last() {
+        Some(b'\n') => Line::Whole(bytes),
+        _ if bytes.len() as u64 >= LINE_BYTES_MAX => Line::TooLong,
+        _ => Line::Torn(bytes.len() as u64),
+    })
+}
+
+fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}

@@ -1,0 +1,79 @@
+//! The directory of one run: `plan.json`, `history.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`.
+//! Invariant: nothing that is there is ever overwritten: a run has a directory of its own.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::plan::Plan;
+
+mod hdr;
+
+pub(crate) use hdr::HdrLogs;
+
+/// A directory that this run made.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// A file or directory could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", .path.display())]
+pub struct FileError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self { path: path.to_owned(), error }
+    }
+}
+
+impl RunDir {
+    /// Makes `path`, and the directories above it. Errors: there is something already.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(FileError::at(parent))?;
+        }
+        fs::create_dir(path).map_err(FileError::at(path))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the history is.
+    pub fn history(&self) -> PathBuf {
+        self.path.join("history.jsonl")
+    }
+
+    /// Keeps the plan, to be read again as it is.
+    pub(crate) fn write_plan(&self, plan: &Plan) -> Result<(), FileError> {
+        self.write_json("plan.json", plan)
+    }
+
+    /// Keeps what came of the run: for programs, and as a person was told.
+    pub fn write_results(&self, results: &impl Serialize, summary: &str) -> Result<(), FileError> {
+        self.write_json("results.json", results)?;
+        self.write("summary.txt", summary)
+    }
+
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let text = serde_json::to_string_pretty(value).map_err(|error| FileError::at(&path)(error.into()))?;
+        self.write(name, &(text + "\n"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        fs::write(&path, text).map_err(FileError::at(&path))
+    }
+}
