@@ -23,6 +23,11 @@ pub enum Command {
     /// Node i listens on 127.0.0.1, ports BASE+10*i to +2: client, peer, admin. A node that dies is started
     /// again on its data. The same data directory resumes where it stopped.
     Up(UpArgs),
+    /// Make nodes that run and are empty one cluster; once
+    ///
+    /// Waits until all of them answer, gives them their layout, and waits until all serve. Names, zones, addresses and
+    /// numbers are those that the nodes were started with. Said again it finishes what was cut off, and else does nothing.
+    Bootstrap(BootstrapArgs),
     /// Read a key
     ///
     /// Into a pipe, a single value is written as it is, without a newline. `-o json` gives all siblings and their context;
@@ -44,6 +49,23 @@ pub enum Command {
     /// Inject faults into a cluster that allows them
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Print what a shell needs to complete this command's words
+    ///
+    /// bash: `driftkv completions bash > /etc/bash_completion.d/driftkv`;
+    /// zsh: `driftkv completions zsh > "${fpath[1]}/_driftkv"`;
+    /// fish: `driftkv completions fish > ~/.config/fish/completions/driftkv.fish`.
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this command and of all it can do
+    ///
+    /// `driftkv man ~/.local/share/man/man1`, then `man driftkv`.
+    Man {
+        /// A directory, made if absent; pages of that name in it are replaced
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Tell the whole story on five nodes of its own: write, cut, diverge, heal, resolve, kill, recover
     Demo,
 }
@@ -83,6 +105,18 @@ pub struct UpArgs {
     /// The first port [default: 7400, or that of the data directory]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct BootstrapArgs {
+    /// How long to wait for the nodes, such as 500ms or 2m
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
+    pub timeout: Duration,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// What get, put and delete share.

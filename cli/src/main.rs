@@ -4,12 +4,14 @@
 
 mod admin;
 mod args;
+mod bootstrap;
 mod chaos;
 mod cluster_file;
 mod demo;
 mod endpoints;
 mod error;
 mod kv;
+mod manual;
 mod ring;
 mod show;
 mod status;
@@ -45,12 +47,15 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(args) => up::run(&args).await,
+        Command::Bootstrap(args) => bootstrap::run(&args).await,
         Command::Get(args) => kv::get(&args).await,
         Command::Put(args) => kv::put(&args).await,
         Command::Delete(args) => kv::delete(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Ring(args) => ring::run(&args).await,
         Command::Chaos(command) => chaos::run(&command).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(&directory),
         Command::Demo => demo::run().await,
     }
 }

@@ -60,7 +60,7 @@ pub async fn run(args: &UpArgs) -> Result<(), Failure> {
 /// Waits until the cluster serves; a node that dies before that ends it all.
 async fn settle_or_fail(plan: &Plan, group: &mut Group) -> Result<Settled, Failure> {
     tokio::select! {
-        settled = settle::settle(&plan.nodes, plan) => settled,
+        settled = settle::settle(&plan.nodes, plan.spec.partitions, plan.spec.replication_factor) => settled,
         failure = group.first_death(plan) => Err(failure),
     }
 }

@@ -53,8 +53,9 @@ impl Stage {
         for node in &self.plan.nodes {
             self.processes.push(Some(NodeProcess::start(&self.program, node)?));
         }
+        let (partitions, replicas) = (self.plan.spec.partitions, self.plan.spec.replication_factor);
         let settled = tokio::select! {
-            settled = settle::settle(&self.plan.nodes, &self.plan) => settled?,
+            settled = settle::settle(&self.plan.nodes, partitions, replicas) => settled?,
             failure = first_death(&self.plan.nodes, &mut self.processes) => return Err(failure),
         };
         self.see(&settled.sentence())

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::ring::Place;
 use crate::style::{self, hex};
 use crate::up::plan::NodePlan;
-use crate::up::settle::poll_ticks;
+use crate::up::settle::{Candidate, poll_ticks};
 
 /// Puts through `node`.
 pub async fn put(node: &NodePlan, key: &str, value: &str, context: Bytes) -> Result<v1::PutReply, Failure> {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use driftkv_operator::crd::{KVCluster, KVClusterSpec};
 use driftkv_operator::manifest::parse_manifest;
+use driftkv_proto::v1::Member;
 
+use super::settle::Candidate;
 use crate::cluster_file::{ClusterFile, NodeEntry};
 use crate::endpoints::{AdminEndpoint, DATA_DEFAULT};
 use crate::error::Failure;
@@ -227,13 +229,34 @@ impl NodePlan {
         self.address(2)
     }
 
-    /// The admin port with the node's name.
-    pub fn admin_endpoint(&self) -> AdminEndpoint {
+    fn address(&self, index: usize) -> String {
+        format!("{HOST}:{}", self.ports.get(index).copied().unwrap_or_default())
+    }
+}
+
+impl Candidate for NodePlan {
+    fn admin_endpoint(&self) -> AdminEndpoint {
         AdminEndpoint { name: self.name.clone(), address: self.admin() }
     }
 
-    fn address(&self, index: usize) -> String {
-        format!("{HOST}:{}", self.ports.get(index).copied().unwrap_or_default())
+    fn member(&self, incarnation: u64) -> Member {
+        Member {
+            incarnation,
+            name: self.name.clone(),
+            zone: self.zone.clone(),
+            capacity: 1,
+            client_address: self.client(),
+            peer_address: self.peer(),
+            admin_address: self.admin(),
+        }
+    }
+
+    fn place(&self) -> String {
+        self.data.display().to_string()
+    }
+
+    fn log(&self) -> Option<&Path> {
+        Some(&self.log)
     }
 }
 

@@ -3,21 +3,34 @@
 //! a bootstrap that was cut off halfway is finished with the layout that some nodes already have.
 //! Invariant: a directory that was emptied or swapped is never given a layout that names another incarnation.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use driftkv_proto::v1::{BootstrapRequest, Layout, Member, StatusReply};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::plan::{NodePlan, Plan};
 use super::process::log_tail;
 use crate::admin;
+use crate::endpoints::AdminEndpoint;
 use crate::error::Failure;
 use crate::style::hex;
 
 const LIVE_MAX: Duration = Duration::from_secs(30);
 const SERVING_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
+
+/// A node on its way into a cluster.
+pub trait Candidate: Clone {
+    /// Its admin port, and what to call it.
+    fn admin_endpoint(&self) -> AdminEndpoint;
+    /// What a new layout says of it.
+    fn member(&self, incarnation: u64) -> Member;
+    /// Where its data is, in words.
+    fn place(&self) -> String;
+    /// Its log, if that is a file of ours.
+    fn log(&self) -> Option<&Path>;
+}
 
 /// How the nodes became a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,23 +52,18 @@ impl Settled {
 }
 
 /// Waits until all nodes are live, gives them their layout if they have none, and waits until all serve.
-pub async fn settle(nodes: &[NodePlan], plan: &Plan) -> Result<Settled, Failure> {
+pub async fn settle<N: Candidate>(nodes: &[N], partitions: u32, replication_factor: u32) -> Result<Settled, Failure> {
     let statuses = wait_for(nodes, LIVE_MAX, "answers", |_| true).await?;
     let settled = match common_cluster(nodes, &statuses)? {
         None => {
             let id = Bytes::copy_from_slice(&rand::random::<u128>().to_be_bytes());
-            let members = nodes.iter().zip(&statuses).map(|(node, status)| member(node, status.incarnation)).collect();
-            let request = BootstrapRequest {
-                cluster_id: id.clone(),
-                partitions: plan.spec.partitions,
-                replication_factor: plan.spec.replication_factor,
-                members,
-            };
+            let members = nodes.iter().zip(&statuses).map(|(node, status)| node.member(status.incarnation)).collect();
+            let request = BootstrapRequest { cluster_id: id.clone(), partitions, replication_factor, members };
             bootstrap(nodes, &request).await?;
             Settled::Bootstrapped(id)
         }
         Some(id) => {
-            let layout = admin::layout(&plan.admin_endpoints()).await?;
+            let layout = admin::layout(&admin_endpoints(nodes)).await?;
             check_members(nodes, &statuses, &layout)?;
             let pairs = nodes.iter().zip(&statuses);
             let empty = pairs.filter(|(_, status)| status.cluster_id.is_empty()).map(|(node, _)| node.clone());
@@ -68,31 +76,42 @@ pub async fn settle(nodes: &[NodePlan], plan: &Plan) -> Result<Settled, Failure>
 }
 
 /// Polls until every node's status passes, and returns the statuses in the nodes' order.
-pub async fn wait_for(
-    nodes: &[NodePlan],
+pub async fn wait_for<N: Candidate>(
+    nodes: &[N],
     limit: Duration,
     what: &str,
     passes: impl Fn(&StatusReply) -> bool,
 ) -> Result<Vec<StatusReply>, Failure> {
-    let endpoints: Vec<_> = nodes.iter().map(NodePlan::admin_endpoint).collect();
+    let endpoints = admin_endpoints(nodes);
     let deadline = Instant::now() + limit;
     let mut ticks = poll_ticks();
     loop {
         ticks.tick().await;
         let answers = timeout_at(deadline, admin::statuses(&endpoints)).await.unwrap_or_default();
-        let passed: Vec<StatusReply> =
-            answers.iter().filter_map(|(_, answer)| answer.clone().ok()).filter(|status| passes(status)).collect();
-        if passed.len() == nodes.len() {
-            return Ok(passed);
+        let passed: Vec<Option<StatusReply>> =
+            answers.into_iter().map(|(_, answer)| answer.ok().filter(|status| passes(status))).collect();
+        let late = passed.iter().position(Option::is_none).or_else(|| passed.is_empty().then_some(0));
+        match late.and_then(|index| nodes.get(index)) {
+            None => return Ok(passed.into_iter().flatten().collect()),
+            Some(node) if Instant::now() >= deadline => return Err(late_failure(node, limit, what)),
+            Some(_) => {}
         }
-        if Instant::now() < deadline {
-            continue;
-        }
-        let late = nodes.iter().find(|node| !passed.iter().any(|status| status.name == node.name));
-        let name = late.map(|node| node.name.as_str()).unwrap_or_default();
-        let failure = Failure::unavailable(format!("{name} neither {what} nor ends after {} s", limit.as_secs()));
-        return Err(failure.hint(late.map(|node| log_tail(&node.log)).unwrap_or_default()));
     }
+}
+
+fn late_failure<N: Candidate>(node: &N, limit: Duration, what: &str) -> Failure {
+    let (name, seconds) = (node.admin_endpoint().name, limit.as_secs());
+    match node.log() {
+        Some(log) => {
+            Failure::unavailable(format!("{name} neither {what} nor ends after {seconds} s")).hint(log_tail(log))
+        }
+        None => Failure::unavailable(format!("{name}: waited {seconds} s in vain until it {what}"))
+            .hint("Does it run, and can its admin port be reached from here? Its log may say more."),
+    }
+}
+
+fn admin_endpoints<N: Candidate>(nodes: &[N]) -> Vec<AdminEndpoint> {
+    nodes.iter().map(N::admin_endpoint).collect()
 }
 
 /// The rhythm in which conditions are looked at.
@@ -103,7 +122,7 @@ pub fn poll_ticks() -> tokio::time::Interval {
 }
 
 /// The cluster that the nodes belong to; `None` if all are empty.
-fn common_cluster(nodes: &[NodePlan], statuses: &[StatusReply]) -> Result<Option<Bytes>, Failure> {
+fn common_cluster<N: Candidate>(nodes: &[N], statuses: &[StatusReply]) -> Result<Option<Bytes>, Failure> {
     let mut ids: Vec<&Bytes> = statuses.iter().map(|status| &status.cluster_id).filter(|id| !id.is_empty()).collect();
     ids.sort();
     ids.dedup();
@@ -112,41 +131,44 @@ fn common_cluster(nodes: &[NodePlan], statuses: &[StatusReply]) -> Result<Option
         [one] => Ok(Some((*one).clone())),
         _ => {
             let lines = nodes.iter().zip(statuses);
-            let lines = lines.map(|(node, status)| format!("\n  {}: {}", node.data.display(), hex(&status.cluster_id)));
+            let lines = lines.map(|(node, status)| format!("\n  {}: {}", node.place(), hex(&status.cluster_id)));
             let message = format!("the data directories belong to different clusters:{}", lines.collect::<String>());
             Err(Failure::failed(message)
-                .hint("Put back the directories that belong together, or use another --data DIR."))
+                .hint("Put back the directories that belong together, or begin with empty ones."))
         }
     }
 }
 
 /// Refuses nodes whose data directory is not the one that the layout names.
-fn check_members(nodes: &[NodePlan], statuses: &[StatusReply], layout: &Layout) -> Result<(), Failure> {
+fn check_members<N: Candidate>(nodes: &[N], statuses: &[StatusReply], layout: &Layout) -> Result<(), Failure> {
     for (node, status) in nodes.iter().zip(statuses) {
-        let Some(expected) = layout.members.iter().find(|member| member.name == node.name) else {
-            return Err(Failure::failed(format!("the layout has no member {}", node.name)));
+        let now = node.member(status.incarnation);
+        let Some(expected) = layout.members.iter().find(|member| member.name == now.name) else {
+            return Err(Failure::failed(format!("the layout has no member {}", now.name)));
         };
         if expected.incarnation != status.incarnation {
-            let path = node.data.display();
+            let (name, path) = (&now.name, node.place());
             let message = match status.cluster_id.is_empty() {
-                true => format!("{}: {path} is empty, but the cluster knows another directory by that name", node.name),
-                false => format!("{}: {path} is not the directory that the cluster knows by that name", node.name),
+                true => format!("{name}: {path} is empty, but the cluster knows another directory by that name"),
+                false => format!("{name}: {path} is not the directory that the cluster knows by that name"),
             };
             let hint = "A node's data cannot be replaced by an empty directory: its acknowledged writes would be lost.\n\
-                        Put the directory back, or start a new cluster with another --data DIR.";
+                        Put the directory back, or start a new cluster in other directories.";
             return Err(Failure::failed(message).hint(hint));
         }
-        if expected.peer_address != node.peer() {
-            let (known, now) = (&expected.peer_address, node.peer());
-            let message = format!("{}: the cluster knows it at {known}, now it would be {now}", node.name);
-            return Err(Failure::failed(message).hint("Start it with the --base-port it was made with."));
+        if expected.peer_address != now.peer_address {
+            let (name, known, now) = (&now.name, &expected.peer_address, &now.peer_address);
+            let message = format!("{name}: the cluster knows it at {known}, now it would be {now}");
+            return Err(
+                Failure::failed(message).hint("Start it with the addresses (`up`: the --base-port) it was made with.")
+            );
         }
     }
     Ok(())
 }
 
-async fn bootstrap(nodes: &[NodePlan], request: &BootstrapRequest) -> Result<(), Failure> {
-    let endpoints: Vec<_> = nodes.iter().map(NodePlan::admin_endpoint).collect();
+async fn bootstrap<N: Candidate>(nodes: &[N], request: &BootstrapRequest) -> Result<(), Failure> {
+    let endpoints = admin_endpoints(nodes);
     let request = request.clone();
     let question = move |mut client: admin::AdminClient| {
         let request = request.clone();
@@ -161,18 +183,6 @@ async fn bootstrap(nodes: &[NodePlan], request: &BootstrapRequest) -> Result<(),
         0 | 1 => Ok(()),
         _ => Err(Failure::failed("the nodes made different layouts of the same bootstrap")
             .hint("Are all nodes of the same version?")),
-    }
-}
-
-fn member(node: &NodePlan, incarnation: u64) -> Member {
-    Member {
-        incarnation,
-        name: node.name.clone(),
-        zone: node.zone.clone(),
-        capacity: 1,
-        client_address: node.client(),
-        peer_address: node.peer(),
-        admin_address: node.admin(),
     }
 }
 

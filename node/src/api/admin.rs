@@ -39,7 +39,8 @@ impl AdminApi {
     /// Hands requests to the engine behind `handle`. `incarnation`: of the data directory.
     pub fn new(handle: Handle, faults: Faults, config: &Config, incarnation: Incarnation) -> AdminApi {
         let zone = config.zone.clone().unwrap_or_default();
-        let about = About { incarnation, name: config.name.clone(), zone };
+        let started_with = expected::started_with(config);
+        let about = About { incarnation, name: config.name.clone(), zone, started_with };
         AdminApi { handle, faults, about, expected: Expected::new(config, incarnation) }
     }
 

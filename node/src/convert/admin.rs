@@ -17,6 +17,8 @@ pub struct About {
     pub name: String,
     /// Its zone; may be empty.
     pub zone: String,
+    /// For whoever bootstraps it.
+    pub started_with: v1::StartedWith,
 }
 
 /// The layout that a bootstrap asks for. Errors: a sentence for the operator; nothing was adopted.
@@ -80,6 +82,7 @@ pub fn status(about: &About, status: Status) -> v1::StatusReply {
         counters: status.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         zone: about.zone.clone(),
         peers: status.peers.into_iter().map(peer).collect(),
+        started_with: Some(about.started_with.clone()),
         ..v1::StatusReply::default()
     }
 }

@@ -22,6 +22,7 @@ pub fn syncs_per_second(dir: &Path, time: Duration) -> std::io::Result<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::{Duration, syncs_per_second};
 
     #[test]

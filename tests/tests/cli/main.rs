@@ -3,7 +3,9 @@
 //! Reading order: `harness`, then a file for each part of the command.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod compose;
 mod data;
 mod harness;
 mod look;
+mod manual;
 mod up;

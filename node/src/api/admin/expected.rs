@@ -5,6 +5,8 @@
 use driftkv_core::id::Incarnation;
 use driftkv_core::layout::{Layout, Member};
 
+use driftkv_proto::v1::StartedWith;
+
 use crate::config::Config;
 
 /// The facts of one node.
@@ -67,6 +69,22 @@ impl Expected {
                 compare(wrong, flag, ours, theirs);
             }
         }
+    }
+}
+
+/// The same facts for whoever is to bootstrap this node.
+pub fn started_with(config: &Config) -> StartedWith {
+    let address = |advertised: &Option<String>, listens: &std::net::SocketAddr| {
+        advertised.clone().unwrap_or_else(|| listens.to_string())
+    };
+    StartedWith {
+        replicas: config.cluster.replicas,
+        partitions: config.cluster.partitions,
+        replication_factor: config.cluster.replication_factor,
+        capacity: config.capacity.unwrap_or(0),
+        client_address: address(&config.advertise_client, &config.listen_client),
+        peer_address: address(&config.advertise_peer, &config.listen_peer),
+        admin_address: address(&config.advertise_admin, &config.listen_admin),
     }
 }
 

@@ -54,7 +54,12 @@ fn a_bootstrap_that_cannot_be_is_refused_with_what_is_wrong() {
 
 #[test]
 fn a_status_names_peers_hint_targets_and_the_node_itself() {
-    let about = About { incarnation: Incarnation(1), name: "demo-1".to_owned(), zone: "z1".to_owned() };
+    let about = About {
+        incarnation: Incarnation(1),
+        name: "demo-1".to_owned(),
+        zone: "z1".to_owned(),
+        started_with: v1::StartedWith::default(),
+    };
     let peer = PeerStatus {
         incarnation: Incarnation(2),
         name: "demo-2".to_owned(),
