@@ -47,6 +47,9 @@ pub struct NodeEntry {
     pub peer: String,
     /// `HOST:PORT` for operators.
     pub admin: String,
+    /// `HOST:PORT` for metrics and HTTP health; empty in a file of an earlier version.
+    #[serde(default)]
+    pub metrics: String,
 }
 
 impl ClusterFile {

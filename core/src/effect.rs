@@ -248,6 +248,8 @@ pub enum Event {
     HintDropped(Incarnation),
     HintsDrained(Incarnation),
     ReadRepair(Incarnation),
+    /// A get found at least one replica behind.
+    StaleRead,
     AntiEntropyPush(Incarnation),
     DotCorrupt(PartitionId),
     TreeMismatch(PartitionId),
@@ -272,6 +274,7 @@ impl Event {
             Event::HintDropped(_) => "hints_dropped",
             Event::HintsDrained(_) => "hints_drained",
             Event::ReadRepair(_) => "read_repairs",
+            Event::StaleRead => "stale_reads",
             Event::AntiEntropyPush(_) => "anti_entropy_pushes",
             Event::DotCorrupt(_) => "dots_corrupt",
             Event::TreeMismatch(_) => "tree_mismatches",

@@ -1,4 +1,4 @@
-//! The gRPC services of a node: `Kv` for clients, `Peer` for other nodes, `Admin` for operators, and health and reflection.
+//! The services of a node: `Kv` for clients, `Peer` for other nodes, `Admin` for operators, health and reflection; metrics over HTTP.
 //! Requests become core's (`convert`), go to the engine (`driver`), and come back as replies or errors that say everything.
 //! Not here: what requests mean (core), which port serves what (`server`).
 
@@ -11,3 +11,4 @@ mod loopback;
 pub mod peer;
 pub mod port;
 mod status;
+pub mod web;

@@ -43,6 +43,8 @@ pub struct Config {
     pub listen_peer: SocketAddr,
     /// For operators.
     pub listen_admin: SocketAddr,
+    /// For metrics and HTTP health.
+    pub listen_metrics: SocketAddr,
     /// `host:port` under which clients reach it; `None`: whatever the bootstrap says.
     pub advertise_client: Option<String>,
     /// `host:port` under which peers reach it; `None`: whatever the bootstrap says.

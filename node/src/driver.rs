@@ -13,9 +13,10 @@ use driftkv_core::message::Envelope;
 use driftkv_core::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation};
 
 mod engine;
+mod flights;
 mod sync;
 
 pub use engine::{End, Engine, Parts};
@@ -194,8 +195,13 @@ impl Handle {
 
     /// Hands over a client's request at once. Errors: too much waits already, or the engine is gone; nothing was done.
     pub fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Failure> {
+        let operation = Operation::of(&request);
+        self.hand_over(request, to).inspect_err(|failure| self.metrics.refused(operation, failure))
+    }
+
+    fn hand_over(&self, request: Request, to: ReplyTo) -> Result<(), Failure> {
         let overloaded = |waiting| Failure::Overloaded { in_flight: u32::try_from(waiting).unwrap_or(u32::MAX) };
-        let waiting = JOBS_MAX - self.jobs.capacity();
+        let waiting = self.queued();
         let Some(budget) = Budget::take(&self.used, size(&request)) else { return Err(overloaded(waiting)) };
         if self.jobs.capacity() <= JOBS_FOR_PEERS && !self.jobs.is_closed() {
             return Err(overloaded(waiting));
@@ -232,7 +238,12 @@ impl Handle {
         &self.metrics
     }
 
-    /// Whether this node takes requests now, and when that changes.
+    /// Jobs that wait for the engine.
+    pub fn queued(&self) -> usize {
+        JOBS_MAX - self.jobs.capacity()
+    }
+
+    /// Whether this node takes requests now, and when that changes. It ends with the engine.
     pub fn serving(&self) -> watch::Receiver<bool> {
         self.serving.clone()
     }
@@ -243,6 +254,12 @@ impl Inbox {
     #[cfg(test)]
     pub async fn next(&mut self) -> Option<Job> {
         self.jobs.recv().await
+    }
+
+    /// Whether requests are taken, as a stand-in of the engine says.
+    #[cfg(test)]
+    pub fn serves(&self, is_serving: bool) {
+        self.serving.send_replace(is_serving);
     }
 }
 

@@ -178,6 +178,13 @@ impl Faults {
         self.0.active_count.load(Ordering::Relaxed)
     }
 
+    /// How many active faults of each kind touch this node; kinds without any are left out.
+    pub fn active_kinds(&self) -> Vec<(&'static str, u64)> {
+        let mut state = self.lock();
+        self.settle(&mut state.register, Instant::now());
+        state.register.kinds_here().into_iter().collect()
+    }
+
     /// Whether this node is to stand still: nothing is processed while this holds true. Changes only while [`Faults::run`] runs.
     pub fn paused(&self) -> watch::Receiver<bool> {
         self.0.paused.subscribe()

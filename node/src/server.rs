@@ -26,6 +26,7 @@ use crate::api::health::{Health, reflection};
 use crate::api::kv::KvApi;
 use crate::api::peer::PeerApi;
 use crate::api::port::Port;
+use crate::api::web::Web;
 use crate::config::Config;
 use crate::driver::{Clock, End, Engine, Handle, Inbox, Job, Parts};
 use crate::faults::Faults;
@@ -86,6 +87,7 @@ struct Ports {
     client: TcpListener,
     peer: TcpListener,
     admin: TcpListener,
+    metrics: TcpListener,
 }
 
 /// Serves until `stop` comes or the node may not go on.
@@ -100,7 +102,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     check_layout(&node, &cluster)?;
     tracing::info!(
         name = %config.name, incarnation = %dir.incarnation(), boot = node.boot(), data = %config.data.display(),
-        client = %config.listen_client, peer = %config.listen_peer, admin = %config.listen_admin, "starting"
+        client = %config.listen_client, peer = %config.listen_peer, admin = %config.listen_admin,
+        metrics = %config.listen_metrics, "starting"
     );
     let faults = Faults::new(&config.name, config.allow_faults);
     let identity = Arc::new(Identity::new(dir.incarnation(), node.boot()));
@@ -163,6 +166,7 @@ async fn bind(config: &Config) -> Result<Ports, ServeError> {
         client: listen(config.listen_client, "clients").await?,
         peer: listen(config.listen_peer, "peers").await?,
         admin: listen(config.listen_admin, "operators").await?,
+        metrics: listen(config.listen_metrics, "metrics").await?,
     })
 }
 
@@ -212,11 +216,16 @@ async fn start_services(
     let peer = PeerServer::new(PeerApi::new(identity, faults.clone(), handle.clone()))
         .max_decoding_message_size(FRAME_BYTES_MAX)
         .max_encoding_message_size(FRAME_BYTES_MAX);
-    let admin = AdminApi::new(handle.clone(), faults, config, incarnation).into_service();
+    let admin = AdminApi::new(handle.clone(), faults.clone(), config, incarnation).into_service();
     let operators = Port::new(admin, health.service(), described(admin_server::SERVICE_NAME)?);
     services.spawn(listen(ports.client, clients, closed.clone()));
     services.spawn(listen(ports.peer, peer, closed.clone()));
     services.spawn(listen(ports.admin, operators, closed.clone()));
+    let (web, web_closed) = (Web::new(handle.clone(), faults), closed.clone());
+    services.spawn(async move {
+        web.serve(ports.metrics, web_closed).await;
+        Ok(())
+    });
     services.spawn(async move {
         health.watch().await;
         Ok(())

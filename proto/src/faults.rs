@@ -14,7 +14,7 @@ mod units;
 
 pub use law::{DELAY_MS_MAX, Law};
 pub use link::{Cut, EVERY_NODE, Links};
-pub use parse::ParseError;
+pub use parse::{ParseError, kinds};
 pub use quorum::Refusal;
 
 /// The longest an experiment may last, in milliseconds.

@@ -1,4 +1,4 @@
-//! What will run: a name, a zone, three ports, a data directory and a command line for each node of a manifest.
+//! What will run: a name, a zone, four ports, a data directory and a command line for each node of a manifest.
 //! Invariant: pure but for `check_ports` and `make_dirs`; equal manifests, directories and base ports give equal plans.
 //! Not here: the rules of a manifest (`driftkv_operator::manifest`).
 
@@ -20,7 +20,7 @@ use crate::style::{self, Paint, count, shell};
 const HOST: &str = "127.0.0.1";
 /// From one node's first port to the next one's: room for more than a node has today.
 const PORTS_STRIDE: u32 = 10;
-const PORT_USES: [&str; 3] = ["client", "peer", "admin"];
+const PORT_USES: [&str; 4] = ["client", "peer", "admin", "metrics"];
 
 /// A cluster of local processes.
 #[derive(Clone, Debug)]
@@ -46,8 +46,8 @@ pub struct NodePlan {
     pub data: PathBuf,
     /// The file that gets its output.
     pub log: PathBuf,
-    /// Client, peer, admin.
-    pub ports: [u16; 3],
+    /// Client, peer, admin, metrics.
+    pub ports: [u16; 4],
     /// What the program is called with.
     pub arguments: Vec<OsString>,
 }
@@ -130,6 +130,7 @@ impl Plan {
             client: node.client(),
             peer: node.peer(),
             admin: node.admin(),
+            metrics: node.metrics(),
         };
         ClusterFile {
             version: ClusterFile::VERSION,
@@ -169,9 +170,9 @@ impl Plan {
         let rows = self.nodes.iter().zip(pids).map(|(node, pid)| {
             let log = node.log.strip_prefix(&self.data).unwrap_or(&node.log).display().to_string();
             let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-            vec![node.name.clone(), node.zone.clone(), node.client(), node.admin(), pid, log]
+            vec![node.name.clone(), node.zone.clone(), node.client(), node.admin(), node.metrics(), pid, log]
         });
-        let headings = ["NODE", "ZONE", "CLIENT", "ADMIN", "PROCESS", "LOG"];
+        let headings = ["NODE", "ZONE", "CLIENT", "ADMIN", "METRICS", "PROCESS", "LOG"];
         style::table(paint, &headings, &rows.collect::<Vec<_>>())
     }
 
@@ -193,9 +194,9 @@ impl Plan {
 impl NodePlan {
     fn new(cluster: &str, spec: &KVClusterSpec, index: u32, data: &Path, base_port: u16) -> Result<Self, Failure> {
         let first = u32::from(base_port) + PORTS_STRIDE * index;
-        let ports = [first, first + 1, first + 2].map(u16::try_from);
-        let [Ok(client), Ok(peer), Ok(admin)] = ports else {
-            let message = format!("node {index} would need port {}; the last one is 65535", first + 2);
+        let ports = [first, first + 1, first + 2, first + 3].map(u16::try_from);
+        let [Ok(client), Ok(peer), Ok(admin), Ok(metrics)] = ports else {
+            let message = format!("node {index} would need port {}; the last one is 65535", first + 3);
             return Err(Failure::usage(message).hint("Choose a lower --base-port. Nothing was started."));
         };
         let name = format!("{cluster}-{index}");
@@ -205,7 +206,7 @@ impl NodePlan {
         let mut node = Self {
             data: directory.join("data"),
             log: directory.join("log"),
-            ports: [client, peer, admin],
+            ports: [client, peer, admin, metrics],
             arguments: Vec::new(),
             name,
             zone,
@@ -227,6 +228,11 @@ impl NodePlan {
     /// `HOST:PORT` for operators.
     pub fn admin(&self) -> String {
         self.address(2)
+    }
+
+    /// `HOST:PORT` for metrics and HTTP health.
+    pub fn metrics(&self) -> String {
+        self.address(3)
     }
 
     fn address(&self, index: usize) -> String {
@@ -275,6 +281,7 @@ fn arguments(spec: &KVClusterSpec, node: &NodePlan) -> Vec<OsString> {
     flag("--listen-client", &node.client());
     flag("--listen-peer", &node.peer());
     flag("--listen-admin", &node.admin());
+    flag("--listen-metrics", &node.metrics());
     for (name, value) in [
         ("--replicas", u64::from(spec.replicas)),
         ("--partitions", spec.partitions.into()),

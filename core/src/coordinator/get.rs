@@ -352,6 +352,9 @@ impl Node {
         let shown: Vec<(Incarnation, u64)> = op.shown.iter().map(|(n, h)| (*n, *h)).collect();
         let (key, fold, me) = (op.key.clone(), op.fold.clone(), self.settings.incarnation);
         let mut merged_here = false;
+        if shown.iter().any(|(_, hash)| *hash != fold.hash()) {
+            self.observe(Event::StaleRead);
+        }
         for (node, hash) in shown {
             if node == me && hash != fold.hash() {
                 self.merge_data(store, &key, &fold)?;
@@ -450,6 +453,9 @@ impl Node {
     fn repair_shown(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
         let Some(op) = self.end_fetch(id).filter(|op| !op.is_agreed()) else { return Ok(()) };
         let (hash, state) = (op.fold.hash(), op.fold.encode());
+        if op.shown.values().any(|shown| *shown != hash) {
+            self.observe(Event::StaleRead);
+        }
         for (node, _) in op.shown.iter().filter(|(_, shown)| **shown != hash) {
             self.observe(Event::ReadRepair(*node));
             if *node == self.me() {

@@ -1,6 +1,7 @@
 //! `grpc.health.v1` and server reflection, on the client and on the admin port.
-//! The overall status "" and `driftkv.v1.Kv` are SERVING while core takes requests: with a layout, past the rollback fence, not
-//! stopping. `driftkv.v1.Admin` is SERVING as long as the process answers, for it does so in every state.
+//! Alive and ready are told apart: the overall status "" and `driftkv.v1.Admin` are SERVING until the engine has ended, in every state;
+//! `driftkv.v1.Kv` is while core takes requests: with a layout, past the rollback fence, not stopping. `/livez` and `/readyz`
+//! (`api/web`) say the same. So a probe of "" restarts no node that only waits for its peers.
 //! Not here: what makes core serve (core's `Status`).
 
 use driftkv_proto::FILE_DESCRIPTOR_SET;
@@ -12,7 +13,10 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
-const OVERALL: &str = "";
+/// What is served as long as the process does its work.
+const ALIVE: [&str; 2] = ["", admin_server::SERVICE_NAME];
+/// What is served while client requests are taken.
+const READY: [&str; 1] = [kv_server::SERVICE_NAME];
 
 /// The node's health as load balancers and probes ask for it.
 #[derive(Debug)]
@@ -22,12 +26,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// Follows `serving` once [`Health::watch`] runs; until then nothing but `Admin` is SERVING.
+    /// Follows `serving` once [`Health::watch`] runs; until then the node is alive and not ready.
     pub async fn new(serving: watch::Receiver<bool>) -> Health {
-        let reporter = HealthReporter::new();
-        reporter.set_service_status(admin_server::SERVICE_NAME, ServingStatus::Serving).await;
-        let health = Health { reporter, serving };
-        health.tell(false).await;
+        let health = Health { reporter: HealthReporter::new(), serving };
+        health.tell(&ALIVE, true).await;
+        health.tell(&READY, false).await;
         health
     }
 
@@ -40,17 +43,19 @@ impl Health {
     pub async fn watch(mut self) {
         loop {
             let is_serving = *self.serving.borrow_and_update();
-            self.tell(is_serving).await;
+            self.tell(&READY, is_serving).await;
             if self.serving.changed().await.is_err() {
-                return self.tell(false).await;
+                self.tell(&READY, false).await;
+                return self.tell(&ALIVE, false).await;
             }
         }
     }
 
-    async fn tell(&self, is_serving: bool) {
-        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        self.reporter.set_service_status(OVERALL, status).await;
-        self.reporter.set_service_status(kv_server::SERVICE_NAME, status).await;
+    async fn tell(&self, services: &[&str], holds: bool) {
+        let status = if holds { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in services {
+            self.reporter.set_service_status(*service, status).await;
+        }
     }
 }
 
@@ -71,7 +76,7 @@ pub fn reflection(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use driftkv_proto::v1::{admin_server, kv_server};
+    use driftkv_proto::v1::kv_server;
     use tokio::sync::watch;
     use tonic::Code;
     use tonic_health::pb::HealthCheckRequest;
@@ -82,36 +87,42 @@ mod tests {
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-    use super::{Health, OVERALL, reflection};
+    use super::{ALIVE, Health, READY, reflection};
     use crate::api::loopback::{connect, serve, soon};
 
     #[tokio::test]
-    async fn health_follows_the_engine_and_admin_is_served_in_every_state() {
+    async fn ready_follows_the_engine_and_alive_lasts_until_its_end() {
         let (state, serving) = watch::channel(false);
         let health = Health::new(serving).await;
         let address = serve(health.service()).await;
         let watching = tokio::spawn(health.watch());
         let mut client = HealthClient::new(connect(&address).await);
         let ask = |service: &str| HealthCheckRequest { service: service.to_owned() };
-        let admin = soon(client.check(ask(admin_server::SERVICE_NAME))).await.unwrap().into_inner();
-        assert_eq!(admin.status(), ServingStatus::Serving);
         let stranger = soon(client.check(ask("no.such.Service"))).await.unwrap_err();
         assert_eq!(stranger.code(), Code::NotFound);
-        let mut seen = Vec::new();
-        for service in [OVERALL, kv_server::SERVICE_NAME] {
-            seen.push(soon(client.watch(ask(service))).await.unwrap().into_inner());
-        }
+        let mut watch = async |services: &[&str]| {
+            let mut streams = Vec::new();
+            for service in services {
+                streams.push(soon(client.watch(ask(service))).await.unwrap().into_inner());
+            }
+            streams
+        };
+        let (mut alive, mut ready) = (watch(&ALIVE).await, watch(&READY).await);
         let expect = async |seen: &mut Vec<tonic::Streaming<_>>, expected| {
             for stream in seen {
                 let told: tonic_health::pb::HealthCheckResponse = soon(stream.message()).await.unwrap().unwrap();
                 assert_eq!(told.status(), expected);
             }
         };
-        expect(&mut seen, ServingStatus::NotServing).await;
+        expect(&mut alive, ServingStatus::Serving).await;
+        expect(&mut ready, ServingStatus::NotServing).await;
         state.send_replace(true);
-        expect(&mut seen, ServingStatus::Serving).await;
+        expect(&mut ready, ServingStatus::Serving).await;
+        state.send_replace(false);
+        expect(&mut ready, ServingStatus::NotServing).await;
         drop(state);
-        expect(&mut seen, ServingStatus::NotServing).await;
+        // A change of what is alive before now would come first.
+        expect(&mut alive, ServingStatus::NotServing).await;
         soon(watching).await.unwrap();
     }
 

@@ -43,6 +43,7 @@ settings! {
     listen_client: SocketAddr,
     listen_peer: SocketAddr,
     listen_admin: SocketAddr,
+    listen_metrics: SocketAddr,
     advertise_client: String,
     advertise_peer: String,
     advertise_admin: String,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 use driftkv_core::config::{ClusterConfig, Limits};
-use driftkv_proto::{ADMIN_PORT, CLIENT_PORT, PEER_PORT};
+use driftkv_proto::{ADMIN_PORT, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
 use super::span::Span;
 use crate::telemetry::LogFormat;
@@ -29,7 +29,8 @@ Exit codes: 0 stopped in order, 1 failed, 2 wrong configuration, 3 the disk was 
 
 Example: one node of three on this machine, the others named and numbered alike
   driftkv-node --name demo-0 --zone a --data ./demo-0 --replicas 3 --log-level info \\
-    --listen-client 127.0.0.1:7400 --listen-peer 127.0.0.1:7401 --listen-admin 127.0.0.1:7402
+    --listen-client 127.0.0.1:7400 --listen-peer 127.0.0.1:7401 --listen-admin 127.0.0.1:7402 \\
+    --listen-metrics 127.0.0.1:7403
 With a file, node.yaml, and the environment:
   name: demo-0
   data: ./demo-0
@@ -84,6 +85,10 @@ pub struct Flags {
     #[arg(long, env = "DRIFTKV_LISTEN_ADMIN", help_heading = ADDRESSES, value_name = "IP:PORT",
           default_value_t = any(ADMIN_PORT))]
     pub listen_admin: SocketAddr,
+    /// For scrapers and probes: /metrics, /livez, /readyz over HTTP/1
+    #[arg(long, env = "DRIFTKV_LISTEN_METRICS", help_heading = ADDRESSES, value_name = "IP:PORT",
+          default_value_t = any(METRICS_PORT))]
+    pub listen_metrics: SocketAddr,
     /// Under which clients reach it; a bootstrap that says another address is refused
     #[arg(long, env = "DRIFTKV_ADVERTISE_CLIENT", help_heading = ADDRESSES,
           value_name = "HOST:PORT")]

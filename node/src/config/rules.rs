@@ -30,6 +30,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
         ("--listen-client", flags.listen_client),
         ("--listen-peer", flags.listen_peer),
         ("--listen-admin", flags.listen_admin),
+        ("--listen-metrics", flags.listen_metrics),
     ]);
     problems.address("--advertise-client", flags.advertise_client.as_deref());
     problems.address("--advertise-peer", flags.advertise_peer.as_deref());
@@ -71,6 +72,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
         listen_client: flags.listen_client,
         listen_peer: flags.listen_peer,
         listen_admin: flags.listen_admin,
+        listen_metrics: flags.listen_metrics,
         advertise_client: flags.advertise_client,
         advertise_peer: flags.advertise_peer,
         advertise_admin: flags.advertise_admin,

@@ -57,8 +57,9 @@ fn name_and_data_are_enough() {
     let config = load_with_needed(&[]).unwrap();
     assert_eq!((config.name.as_str(), config.data), ("demo-0", PathBuf::from("d")));
     assert_eq!(config.cluster, ClusterConfig::default());
-    let ports = [config.listen_client, config.listen_peer, config.listen_admin].map(|address| address.to_string());
-    assert_eq!(ports, ["0.0.0.0:7400", "0.0.0.0:7401", "0.0.0.0:7402"]);
+    let ports = [config.listen_client, config.listen_peer, config.listen_admin, config.listen_metrics];
+    let ports = ports.map(|address| address.to_string());
+    assert_eq!(ports, ["0.0.0.0:7400", "0.0.0.0:7401", "0.0.0.0:7402", "0.0.0.0:7403"]);
     assert!(!config.allow_faults);
     assert_eq!((config.zone, config.capacity, config.advertise_peer), (None, None, None));
     assert_eq!((config.log_format, config.log_level.as_str()), (LogFormat::Text, "info"));
@@ -85,6 +86,8 @@ fn the_flags_that_up_passes_are_all_known() {
         "127.0.0.1:2",
         "--listen-admin",
         "127.0.0.1:3",
+        "--listen-metrics",
+        "127.0.0.1:4",
         "--replicas",
         "5",
         "--partitions",
@@ -164,8 +167,8 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn an_unknown_flag_is_refused_with_its_name() {
-    let error = load_with_needed(&["--listen-metrics", "127.0.0.1:7403"]).unwrap_err();
-    assert!(error.to_string().contains("unexpected argument '--listen-metrics'"), "{error}");
+    let error = load_with_needed(&["--listen-gossip", "127.0.0.1:7404"]).unwrap_err();
+    assert!(error.to_string().contains("unexpected argument '--listen-gossip'"), "{error}");
     assert!(matches!(error, LoadError::Flags(error) if error.exit_code() == super::EXIT_USAGE));
 }
 

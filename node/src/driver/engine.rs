@@ -12,9 +12,11 @@ use driftkv_core::store::{Store, StoreError};
 use driftkv_core::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::flights::Flights;
 use super::sync::{Sync, die};
-use super::{Budget, Clock, Inbox, Job, ReplyTo};
+use super::{Budget, Clock, Inbox, Job, Outcome, ReplyTo};
 use crate::faults::Faults;
+use crate::metrics::{Metrics, Operation, Stage};
 use crate::peers::Peers;
 use crate::store::disk::{DiskStore, Syncer};
 use crate::telemetry;
@@ -55,6 +57,8 @@ pub struct Parts {
 
 struct Client {
     to: ReplyTo,
+    at: Instant,
+    operation: Operation,
     _budget: Budget,
 }
 
@@ -69,6 +73,8 @@ pub struct Engine {
     serving: watch::Sender<bool>,
     peers: Peers,
     faults: Faults,
+    metrics: Metrics,
+    flights: Flights,
     paused: watch::Receiver<bool>,
     clients: HashMap<u64, Client>,
     operators: HashMap<u64, oneshot::Sender<AdminReply>>,
@@ -93,7 +99,7 @@ impl Engine {
         let Parts { node, store, mut syncer, clock, inbox, peers, faults } = parts;
         let synced = syncer.sync()?;
         let Inbox { jobs, serving, metrics } = inbox;
-        let sync = Sync::start(syncer, faults.clone(), metrics)
+        let sync = Sync::start(syncer, faults.clone(), metrics.clone())
             .map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
         let mut engine = Engine {
             node,
@@ -106,6 +112,8 @@ impl Engine {
             peers,
             paused: faults.paused(),
             faults,
+            metrics,
+            flights: Flights::default(),
             clients: HashMap::new(),
             operators: HashMap::new(),
             next_token: 0,
@@ -161,8 +169,9 @@ impl Engine {
         self.clock.skew(self.faults.skew_ms(), at);
         let now = self.clock.time(at);
         let mut inputs: Vec<Input> = Vec::with_capacity(jobs.len() + 1);
+        let has_jobs = !jobs.is_empty();
         for job in jobs.drain(..) {
-            inputs.extend(self.input(job));
+            inputs.extend(self.input(job, at));
         }
         let is_tick = now >= self.tick_due.min(self.node.next_wake());
         if is_tick {
@@ -170,6 +179,9 @@ impl Engine {
         }
         match self.node.run_batch(&mut self.store, now, inputs) {
             Ok((effects, commit)) => {
+                if has_jobs {
+                    self.metrics.stage(Stage::Store, at.elapsed());
+                }
                 self.deliver(effects);
                 if commit > self.synced {
                     self.sync.ask();
@@ -192,21 +204,36 @@ impl Engine {
         }
     }
 
-    fn input(&mut self, job: Job) -> Option<Input> {
+    /// `now`: when it is stepped.
+    fn input(&mut self, job: Job, now: Instant) -> Option<Input> {
         self.next_token += 1;
         let token = self.next_token;
         match job {
             Job::Client { at, request, to, budget } => {
-                self.clients.insert(token, Client { to, _budget: budget });
+                self.metrics.stage(Stage::Queue, now.saturating_duration_since(at));
+                let operation = Operation::of(&request);
+                self.clients.insert(token, Client { to, at, operation, _budget: budget });
                 Some(Input::Client { token, at: self.clock.time(at), request })
             }
             Job::Admin { request, to } => {
                 self.operators.insert(token, to);
                 Some(Input::Admin { token, request })
             }
-            Job::Peer { from, at, envelope } => Some(Input::Peer { from, at: self.clock.time(at), envelope }),
+            Job::Peer { from, at, envelope } => {
+                self.metrics.stage(Stage::Queue, now.saturating_duration_since(at));
+                if let Some(answered) = self.flights.answered(from, &envelope.message, at) {
+                    self.metrics.stage(Stage::Peers, answered.took);
+                    if answered.is_fresh_put {
+                        self.metrics.replicated(answered.took);
+                    }
+                }
+                Some(Input::Peer { from, at: self.clock.time(at), envelope })
+            }
             Job::LinkUp { peer, boot, synced } => Some(Input::LinkUp { peer, boot, synced }),
-            Job::LinkDown { peer } => Some(Input::LinkDown { peer }),
+            Job::LinkDown { peer } => {
+                self.flights.lost(peer);
+                Some(Input::LinkDown { peer })
+            }
             Job::Stop { until } => {
                 self.node.begin_stop();
                 self.stop_at = Some(until);
@@ -216,12 +243,16 @@ impl Engine {
     }
 
     fn deliver(&mut self, effects: Vec<Effect>) {
+        let now = Instant::now();
         for effect in effects {
             match effect {
-                Effect::Send { to, class, envelope } => self.peers.send(to, class, envelope),
+                Effect::Send { to, class, envelope } => {
+                    self.flights.sent(to, &envelope.message, now);
+                    self.peers.send(to, class, envelope);
+                }
                 Effect::Reply { token, outcome } => {
                     if let Some(client) = self.clients.remove(&token) {
-                        client.to.send(outcome);
+                        self.answer(client, outcome, now);
                     }
                 }
                 Effect::AdminReply { token, reply } => {
@@ -229,11 +260,19 @@ impl Engine {
                         drop(to.send(reply));
                     }
                 }
-                Effect::Observe(event) => telemetry::event(event, |incarnation| self.peers.name(incarnation)),
+                Effect::Observe(event) => {
+                    self.metrics.event(&event);
+                    telemetry::event(event, |incarnation| self.peers.name(incarnation));
+                }
                 Effect::Connect(layout) => self.peers.connect(&layout),
                 Effect::Halt(why) => self.halted = Some(why),
             }
         }
+    }
+
+    fn answer(&self, client: Client, outcome: Outcome, now: Instant) {
+        self.metrics.answered(client.operation, now.saturating_duration_since(client.at), &outcome);
+        client.to.send(outcome);
     }
 
     fn may_stop(&self) -> bool {
@@ -243,8 +282,9 @@ impl Engine {
     /// Refuses what is still in flight, then makes everything durable with the marker last; acknowledgements that
     /// waited for that still leave.
     async fn finish(&mut self) {
-        for (_, client) in self.clients.drain() {
-            client.to.send(Err(Failure::ShuttingDown { maybe_applied: true }));
+        let now = Instant::now();
+        for (_, client) in std::mem::take(&mut self.clients) {
+            self.answer(client, Err(Failure::ShuttingDown { maybe_applied: true }), now);
         }
         let last = match self.node.finish(&mut self.store) {
             Ok(last) => last,

@@ -3,7 +3,10 @@
 //! add up; no message is held longer than until the last of them ends.
 //! No clock: the caller says what time it is.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use driftkv_proto::{
     faults::{Experiment, Fault},
@@ -214,6 +217,16 @@ impl Register {
     /// How many experiments are active.
     pub(super) fn active_count(&self) -> usize {
         self.active.len()
+    }
+
+    /// How many active faults of each kind touch this node.
+    pub(super) fn kinds_here(&self) -> BTreeMap<&'static str, u64> {
+        let mut kinds = BTreeMap::new();
+        let faults = self.active.iter().flat_map(|active| &active.faults);
+        for injected in faults.filter(|injected| injected.counters.applies_here) {
+            *kinds.entry(injected.fault.kind()).or_default() += 1;
+        }
+        kinds
     }
 
     /// The crashes that are due, each once, as written.

@@ -43,6 +43,12 @@ const KINDS: [(&str, &[&[&str]]); 11] = [
     ("disk-error", &[&["node", "rate"]]),
     ("clock-skew", &[&["node", "by"]]),
 ];
+
+/// Every kind of fault, as written.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, _)| *kind)
+}
+
 const REORDER_WINDOW_MS: u64 = 50;
 const PARETO_SHAPE: f64 = 2.0;
 const HELD_MS_MAX: u64 = 60_000;

@@ -21,6 +21,8 @@ pub struct NodeProcess {
     pub peer: SocketAddr,
     /// For operators.
     pub admin: SocketAddr,
+    /// For metrics and HTTP health.
+    pub metrics: SocketAddr,
     /// Its data directory.
     pub data: PathBuf,
     log: PathBuf,
@@ -31,7 +33,7 @@ pub struct NodeProcess {
 impl NodeProcess {
     pub(super) fn new(home: &Path, index: usize, shape: &Shape) -> NodeProcess {
         let name = format!("n{index}");
-        let (client, peer, admin) = (free_address(), free_address(), free_address());
+        let [client, peer, admin, metrics] = std::array::from_fn(|_| free_address());
         let data = home.join(&name);
         let mut arguments = Vec::new();
         let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -40,11 +42,12 @@ impl NodeProcess {
         flag("--listen-client", client.to_string());
         flag("--listen-peer", peer.to_string());
         flag("--listen-admin", admin.to_string());
+        flag("--listen-metrics", metrics.to_string());
         flag("--replicas", shape.nodes.to_string());
         flag("--partitions", shape.partitions.to_string());
         arguments.extend(shape.flags.iter().cloned());
         let log = home.join(format!("{name}.log"));
-        NodeProcess { name, client, peer, admin, data, log, arguments, child: None }
+        NodeProcess { name, client, peer, admin, metrics, data, log, arguments, child: None }
     }
 
     /// Starts it on its directory.

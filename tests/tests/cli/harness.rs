@@ -180,7 +180,7 @@ impl Up {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 [name, "runs", "again,", "process", pid] if *name == node => pid.parse().ok(),
-                [name, _client, _admin, pid, _log] if *name == node => pid.parse().ok(),
+                [name, _client, _admin, _metrics, pid, _log] if *name == node => pid.parse().ok(),
                 _ => None,
             }
         };

@@ -18,8 +18,8 @@ fn plan(base_port: u16) -> Result<Plan, Failure> {
 fn the_example_becomes_five_nodes_ten_ports_apart() {
     let plan = plan(7400).unwrap();
     let nodes: Vec<_> = plan.nodes.iter().map(|node| (node.name.as_str(), node.ports)).collect();
-    assert_eq!(nodes.first(), Some(&("demo-0", [7400, 7401, 7402])));
-    assert_eq!(nodes.last(), Some(&("demo-4", [7440, 7441, 7442])));
+    assert_eq!(nodes.first(), Some(&("demo-0", [7400, 7401, 7402, 7403])));
+    assert_eq!(nodes.last(), Some(&("demo-4", [7440, 7441, 7442, 7443])));
     let node = plan.nodes.first().unwrap();
     assert_eq!(node.data, Path::new("/data/demo-0/data"));
     assert_eq!(node.log, Path::new("/data/demo-0/log"));
@@ -36,7 +36,7 @@ fn a_bad_manifest_is_bad_input_and_names_file_and_field() {
 #[test]
 fn ports_beyond_the_last_one_are_refused() {
     let failure = plan(65_500).unwrap_err();
-    assert!(failure.message.contains("node 4 would need port 65542"), "{}", failure.message);
+    assert!(failure.message.contains("node 4 would need port 65543"), "{}", failure.message);
 }
 
 #[test]
@@ -74,5 +74,5 @@ fn the_table_has_a_line_for_each_node() {
     let table = plan(7400).unwrap().table(Paint::off(), &[Some(7), None, None, None, None]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 6);
-    assert_eq!(lines.get(1), Some(&"demo-0  127.0.0.1:7400  127.0.0.1:7402  7        demo-0/log"));
+    assert_eq!(lines.get(1), Some(&"demo-0  127.0.0.1:7400  127.0.0.1:7402  127.0.0.1:7403  7        demo-0/log"));
 }
