@@ -75,7 +75,7 @@ impl Compose {
             let mut command = Command::new(&service.program);
             command.args(&service.words).envs(service.variables).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
             command.env("DRIFTKV_DATA", self.directory.path().join(name));
-            for (what, port) in [("CLIENT", 7400), ("PEER", 7401), ("ADMIN", 7402)] {
+            for (what, port) in [("CLIENT", 7400), ("PEER", 7401), ("ADMIN", 7402), ("METRICS", 7403)] {
                 command.env(format!("DRIFTKV_LISTEN_{what}"), format!("{}:{port}", self.address(name)));
             }
             self.nodes.push(command.spawn().unwrap());
