@@ -6,7 +6,13 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use driftkv_proto::v1::ReadMode;
+
 use crate::error::EXIT_CODES;
+
+pub mod lab;
+
+pub use lab::{LabCommand, LoadArgs};
 
 /// A Dynamo-style key-value store: run a cluster on this machine, read and write, look inside, break it.
 #[derive(Debug, Parser)]
@@ -49,6 +55,9 @@ pub enum Command {
     /// Inject faults into a cluster that allows them
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Measure a cluster: load, and what it did
+    #[command(subcommand)]
+    Lab(LabCommand),
     /// Print what a shell needs to complete this command's words
     ///
     /// bash: `driftkv completions bash > /etc/bash_completion.d/driftkv`;
@@ -173,6 +182,15 @@ pub enum Mode {
     Eventual,
     /// Never older than an earlier monotonic get: asks a majority and repairs before it answers
     Monotonic,
+}
+
+impl From<Mode> for ReadMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Eventual => Self::Eventual,
+            Mode::Monotonic => Self::Monotonic,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -87,7 +87,7 @@ pub async fn clear(nodes: &[AdminEndpoint], id: &str) -> Vec<Answer<FaultStatus>
 }
 
 /// The experiment in `text`; `file` is its name in errors.
-fn parse(text: &str, file: &Path) -> Result<Experiment, Failure> {
+pub fn parse(text: &str, file: &Path) -> Result<Experiment, Failure> {
     let experiment = Experiment::parse(text).map_err(|error| {
         Failure::usage(format!("{}:{}:{}: {}", file.display(), error.line, error.column, error.message))
     })?;
@@ -97,7 +97,8 @@ fn parse(text: &str, file: &Path) -> Result<Experiment, Failure> {
     }
 }
 
-fn check(experiment: &Experiment, from: &Endpoints, nodes: &[AdminEndpoint], file: &Path) -> Result<(), Failure> {
+/// Whether the cluster survives it, as far as its quorums are known.
+pub fn check(experiment: &Experiment, from: &Endpoints, nodes: &[AdminEndpoint], file: &Path) -> Result<(), Failure> {
     let Some(cluster) = &from.file else {
         return Ok(());
     };
@@ -107,7 +108,8 @@ fn check(experiment: &Experiment, from: &Endpoints, nodes: &[AdminEndpoint], fil
     experiment.quorum_check(&members, n, r, w).map_err(refused)
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+/// The text of `file`; `-` is stdin.
+pub fn read(file: &Path) -> Result<String, Failure> {
     if file != Path::new("-") {
         return fs::read_to_string(file).map_err(|error| Failure::io(file, &error));
     }
@@ -117,7 +119,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// Fails if a node did not do what it was asked.
-fn verdict<T>(answers: Vec<Answer<T>>) -> Result<(), Failure> {
+pub fn verdict<T>(answers: Vec<Answer<T>>) -> Result<(), Failure> {
     let asked = answers.len() as u64;
     let failures: Vec<Failure> = answers.into_iter().filter_map(|(_, answer)| answer.err()).collect();
     let Some(exit) = failures.iter().map(|failure| failure.exit).find(|exit| *exit != Exit::Unavailable) else {

@@ -8,20 +8,16 @@ use std::io::{IsTerminal, Read};
 use bytes::Bytes;
 use driftkv_proto::client::{Client, GetOptions, PutOptions};
 use driftkv_proto::error::KvError;
-use driftkv_proto::v1::{Intent, ReadMode};
+use driftkv_proto::v1::Intent;
 
-use crate::args::{DeleteArgs, DeleteIntent, GetArgs, KeyArgs, Mode, PutArgs, PutIntent, WriteArgs};
+use crate::args::{DeleteArgs, DeleteIntent, GetArgs, KeyArgs, PutArgs, PutIntent, WriteArgs};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
 use crate::{show, style, token};
 
 /// `driftkv get`.
 pub async fn get(args: &GetArgs) -> Result<(), Failure> {
-    let mode = match args.mode {
-        Mode::Eventual => ReadMode::Eventual,
-        Mode::Monotonic => ReadMode::Monotonic,
-    };
-    let options = GetOptions { mode, r: args.r.unwrap_or(0), timeout: args.key.timeout };
+    let options = GetOptions { mode: args.mode.into(), r: args.r.unwrap_or(0), timeout: args.key.timeout };
     let reply = client(&args.key)?.get(&args.key.bucket, args.key.key.clone(), options).await;
     let reply = reply.map_err(|error| Failure::kv(&error))?;
     let is_terminal = std::io::stdout().is_terminal();

@@ -11,6 +11,7 @@ mod demo;
 mod endpoints;
 mod error;
 mod kv;
+mod lab;
 mod manual;
 mod ring;
 mod show;
@@ -54,6 +55,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Ring(args) => ring::run(&args).await,
         Command::Chaos(command) => chaos::run(&command).await,
+        Command::Lab(command) => lab::run(&command).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::pages(&directory),
         Command::Demo => demo::run().await,

@@ -179,6 +179,7 @@ pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Res
         health,
         run: run.options.run,
         history: run.end_history(options.out.as_ref()).await?,
+        is_stopped: run.is_stopped(),
         sessions: run.sessions.clone(),
     })
 }

@@ -107,7 +107,7 @@ pub enum Pace {
         /// When they are due.
         arrivals: Arrivals,
         /// Length of the schedule.
-        #[serde(with = "whole_ms")]
+        #[serde(rename = "duration_ms", with = "whole_ms")]
         duration: Duration,
         /// Operations that may be on their way at a time; more wait, and their waiting counts.
         in_flight: usize,
@@ -121,7 +121,7 @@ pub enum Until {
     /// After so many operations of all workers together.
     Ops(u64),
     /// After that long.
-    #[serde(with = "whole_ms")]
+    #[serde(rename = "after_ms", with = "whole_ms")]
     After(Duration),
 }
 

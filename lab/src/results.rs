@@ -23,6 +23,8 @@ pub struct Results {
     pub targets: usize,
     /// From the first operation to the end of the last.
     pub elapsed_s: f64,
+    /// Somebody ended it before its time.
+    pub is_stopped: bool,
     /// Operations answered and done.
     pub ok: u64,
     /// Operations certainly not applied, and reads that brought nothing.
@@ -102,6 +104,7 @@ impl Results {
             seed: plan.seed,
             targets,
             elapsed_s: outcome.elapsed.as_secs_f64(),
+            is_stopped: outcome.is_stopped,
             ok: stats.ok(),
             fail: stats.fail(),
             info: stats.info(),

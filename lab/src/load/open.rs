@@ -60,7 +60,7 @@ pub(super) async fn drive(
     let schedule = times.map(move |ns| started + Duration::from_nanos(ns)).zip(ops);
     let due = spawn_blocking(move || dispatcher.dispatch(schedule)).await;
     let due = due.map_err(|error| LoadError::Broken(error.to_string()))?;
-    let lasted = started.elapsed().min(duration);
+    let lasted = if run.is_stopped() { started.elapsed().min(duration) } else { duration };
     // Whoever holds a slot ends by its deadline; all slots together mean that nothing is on its way.
     let _all = slots.acquire_many(in_flight as u32).await;
     Ok(Offered { due, lasted })
@@ -84,7 +84,7 @@ impl Dispatcher {
             due += 1;
             let Some(slot) = self.slot() else {
                 self.give_up(op, intended);
-                break;
+                return due + self.give_up_all(schedule);
             };
             let (run, due) = (Arc::clone(&self.run), self.due(intended));
             self.runtime.spawn(async move {
@@ -92,12 +92,15 @@ impl Dispatcher {
                 drop(slot);
             });
         }
-        let end = Instant::now();
-        while let Some((intended, op)) = schedule.next_if(|(intended, _)| *intended <= end) {
-            due += 1;
-            self.give_up(op, intended);
-        }
-        due
+        // A stop cuts the schedule: what waited for a slot until then counts, what was just about to be sent does not.
+        if self.slots.available_permits() > 0 { due } else { due + self.give_up_all(schedule) }
+    }
+
+    /// Gives up all that is due by now; says how many these were.
+    fn give_up_all(&self, schedule: impl Iterator<Item = (Instant, PlannedOp)>) -> u64 {
+        let now = Instant::now();
+        let overdue = schedule.take_while(|(intended, _)| *intended <= now);
+        overdue.map(|(intended, op)| self.give_up(op, intended)).count() as u64
     }
 
     fn due(&self, intended: Instant) -> Due {

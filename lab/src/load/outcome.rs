@@ -20,6 +20,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Counts and latencies.
     pub stats: Stats,
+    /// Somebody ended it before its time.
+    pub is_stopped: bool,
     /// Operations were sent when due; in a closed loop there is service time only.
     pub is_open: bool,
     /// How the loader itself did; `None` in a closed loop, where it has nothing to be late for.

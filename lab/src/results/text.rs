@@ -19,7 +19,7 @@ impl fmt::Display for Results {
         match &self.open_loop {
             Some(open) => writeln!(
                 out,
-                "{:.1}/s achieved of {:.1}/s offered; the loader itself was late by {} at p99",
+                "{:.1}/s achieved of {:.1}/s offered; loader lag {} at p99",
                 open.achieved_per_s,
                 open.offered_per_s,
                 Reading { us: open.lag_p99_us, is_at_least: false },
@@ -49,13 +49,18 @@ impl Results {
     /// What a reader must know before believing the numbers.
     fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
+        if self.is_stopped {
+            remarks.push("stopped before its end: these are the operations until then.".to_owned());
+        }
         if !self.errors.is_empty() {
             let errors: Vec<String> = self.errors.iter().map(|(name, count)| format!("{name} {count}")).collect();
             remarks.push(format!("errors: {}", errors.join(", ")));
         }
         let censored = self.row("all", "response").or(self.row("all", "service")).map_or(0, |row| row.censored);
         if censored > 0 {
-            remarks.push(format!(">=: a lower bound, since {censored} operations got no answer in their time."));
+            let operations = if censored == 1 { "operation" } else { "operations" };
+            remarks
+                .push(format!(">=: a lower bound: {censored} {operations} got no answer in time, or were never sent."));
         }
         match &self.open_loop {
             Some(open) => remarks.extend(open.doubts()),
@@ -78,9 +83,73 @@ impl OpenLoop {
         });
         let limited = self.is_loader_limited.then(|| {
             "loader-limited: the loader was late by more than 1 ms or 5 % of the median\n\
-             response. A part of the response is its own: use a quieter machine, or a lower rate."
+             response, which is in part its own. A quieter machine or a lower rate helps."
                 .to_owned()
         });
         saturated.into_iter().chain(limited).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{OpenLoop, Quantile, Results, Row};
+
+    fn results(open_loop: Option<OpenLoop>) -> Results {
+        let bound = Quantile { us: 123_456_789, is_at_least: true };
+        let value = Quantile { us: 12_345, is_at_least: false };
+        let row = |kind, censored| Row {
+            op: "delete".to_owned(),
+            kind,
+            count: 123_456_789,
+            censored,
+            mean_us: 1.0,
+            p50: value,
+            p90: value,
+            p99: bound,
+            p999: bound,
+            max: bound,
+        };
+        let all = Row { op: "all".to_owned(), ..row("response", 7) };
+        Results {
+            run: "00000000000000ab".to_owned(),
+            pace: "open loop: constant 1000/s for 20.0 s, at most 50 in flight".to_owned(),
+            seed: u64::MAX,
+            targets: 3,
+            elapsed_s: 20.0,
+            is_stopped: true,
+            ok: 9,
+            fail: 2,
+            info: 5,
+            ok_per_s: 0.5,
+            errors: BTreeMap::from([("timeout".to_owned(), 7)]),
+            open_loop,
+            latencies: vec![row("response", 7), row("service", 7), all],
+            history_records: None,
+        }
+    }
+
+    #[test]
+    fn the_table_fits_eighty_columns_and_says_what_makes_it_doubtful() {
+        let open = OpenLoop {
+            due: 16,
+            offered_per_s: 1_000_000.0,
+            achieved_per_s: 999_999.0,
+            lag_p99_us: 1_500,
+            is_saturated: true,
+            is_loader_limited: true,
+        };
+        let text = results(Some(open)).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        for part in
+            [">= 123.46 s", "12.3 ms", "saturated", "loader-limited", "errors: timeout 7", "stopped", "7 operations"]
+        {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
+        let healthy = OpenLoop { is_saturated: false, is_loader_limited: false, ..open };
+        let text = results(Some(healthy)).to_string();
+        assert!(!text.contains("saturated") && !text.contains("limited"), "{text}");
+        assert!(results(None).to_string().contains("Service time only"));
     }
 }

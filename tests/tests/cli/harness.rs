@@ -64,10 +64,17 @@ pub fn driftkv(words: &[&str]) -> Outcome {
 
 /// Runs the command with `input` as its stdin.
 pub fn run(words: &[&str], directory: &Path, input: &[u8]) -> Outcome {
-    let mut child =
-        command(words, directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = spawn(words, directory);
     // A command that does not read its stdin may be gone by now.
     let _ = child.stdin.take().unwrap().write_all(input);
+    finish(child, words)
+}
+
+fn spawn(words: &[&str], directory: &Path) -> Child {
+    command(words, directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child, words: &[&str]) -> Outcome {
     let pid = child.id();
     let (sender, receiver) = std::sync::mpsc::channel();
     let waiter = std::thread::spawn(move || {
@@ -159,6 +166,18 @@ impl Up {
     /// The same with `input` as its stdin.
     pub fn driftkv_reading(&self, words: &[&str], input: &[u8]) -> Outcome {
         run(words, self.directory.path(), input)
+    }
+
+    /// Runs the command and interrupts it, as Ctrl-C does, as soon as `is_time`.
+    pub fn interrupted(&self, words: &[&str], is_time: impl Fn() -> bool) -> Outcome {
+        let child = spawn(words, self.directory.path());
+        let pid = child.id();
+        let deadline = Instant::now() + SOON;
+        while !is_time() && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+        signal(pid, Signal::INT);
+        finish(child, words)
     }
 
     /// What `up` has written so far.

@@ -6,6 +6,7 @@
 mod compose;
 mod data;
 mod harness;
+mod load;
 mod look;
 mod manual;
 mod up;

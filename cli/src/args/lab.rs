@@ -1,0 +1,153 @@
+//! The flags of `driftkv lab`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use driftkv_lab::plan::{Distribution, Mix, Shape};
+
+use super::{Connection, Mode, Output, parse_time};
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Send a planned load and measure what came of it
+    ///
+    /// Everything that is asked follows from the seed and is decided before the first request: the same flags and seed
+    /// give the same operations. Without --rate the loop is closed: each worker sends its next operation when the last
+    /// one has ended, which finds the throughput and hides the waiting. With --rate operations leave when they are due,
+    /// whether or not the cluster keeps up, and what they waited counts. docs/load.md explains the numbers.
+    Load(Box<LoadArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub ask: AskArgs,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Run a saved plan: plan.json of an earlier run
+    #[arg(long, value_name = "FILE", help_heading = "What is asked", conflicts_with_all = ["AskArgs", "PaceArgs"])]
+    pub plan: Option<PathBuf>,
+    /// Print the operations, one JSON object a line, and send nothing
+    #[arg(long, help_heading = "What is asked")]
+    pub print_plan: bool,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// Start this experiment on every node during the run; it is ended with the run at the latest
+    #[arg(long, value_name = "FILE", help_heading = "What goes wrong")]
+    pub chaos: Option<PathBuf>,
+    /// How long after the run's start
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "chaos", default_value = "5s")]
+    #[arg(help_heading = "What goes wrong")]
+    pub chaos_at: Duration,
+    /// Keep plan, history, histograms and results in this directory, which must not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How to write the results
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// The workload of a plan.
+#[derive(Debug, Args)]
+#[group(id = "AskArgs", multiple = true)]
+#[command(next_help_heading = "What is asked")]
+pub struct AskArgs {
+    /// Everything random follows from it [default: a random one, which is told]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The bucket of all keys [default: lab]
+    #[arg(short, long)]
+    pub bucket: Option<String>,
+    /// Number of keys [default: 100000]
+    #[arg(long, value_name = "COUNT")]
+    pub keys: Option<u64>,
+    /// uniform, zipf[:THETA], zipf-clustered[:THETA], hotspot[:KEYS:OPS], latest[:THETA], recency[:DEPTH:THETA:REUSE],
+    /// clustered[:SPAN:RUN], spread or sequential [default: uniform]
+    #[arg(long, value_name = "KEYS")]
+    pub distribution: Option<Distribution>,
+    /// Shares of get, put, delete and rmw (read-modify-write), or a, b, c, d, f of YCSB [default: get=50,put=50]
+    #[arg(long, value_name = "SHARES")]
+    pub mix: Option<Mix>,
+    /// Size of a value [default: 1024]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=16 * 1024 * 1024))]
+    pub value_bytes: Option<u32>,
+    /// What puts do with what is there [default: context]
+    #[arg(long, value_enum)]
+    pub writes: Option<Writes>,
+    /// Every key belongs to one worker, so that no two write the same
+    #[arg(long)]
+    pub own_keys: bool,
+    /// Independent streams of operations; in a closed loop, operations under way at a time [default: 64]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub workers: Option<u32>,
+    /// Client sessions, which carry contexts [default: one a worker]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sessions: Option<u32>,
+    /// Which node an operation goes to [default: sticky]
+    #[arg(long, value_enum)]
+    pub routing: Option<Routing>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Writes {
+    /// Replace what the session has seen of the key, else all that a read finds
+    Context,
+    /// Replace all that a read finds
+    Overwrite,
+    /// Replace nothing: every put adds a sibling
+    Blind,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Routing {
+    /// Each worker keeps to one node
+    Sticky,
+    /// Each operation goes to a node drawn by the plan
+    Random,
+}
+
+/// The pace of a plan.
+#[derive(Debug, Args)]
+#[group(id = "PaceArgs", multiple = true)]
+#[command(next_help_heading = "When it is asked")]
+pub struct PaceArgs {
+    /// Operations a second, whether or not the cluster keeps up: an open loop
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<f64>,
+    /// constant, poisson, burst:SIZE (at --rate), ramp:FROM:TO or step:FROM:TO:STEPS (rates of their own) [default: constant]
+    #[arg(long, value_name = "SHAPE")]
+    pub arrivals: Option<Shape>,
+    /// How long [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub duration: Option<Duration>,
+    /// How many operations, in a closed loop
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["rate", "arrivals", "duration", "in_flight"])]
+    pub ops: Option<u64>,
+    /// Operations under way at a time, in an open loop; more wait, and their waiting counts [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub in_flight: Option<u32>,
+}
+
+/// How each request is made.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How it is asked")]
+pub struct RequestArgs {
+    /// What gets promise
+    #[arg(long, value_enum, default_value_t)]
+    pub read_mode: Mode,
+    /// Replicas that must answer a get [default: the cluster's]
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub r: Option<u32>,
+    /// Replicas that must have a write on disk [default: the cluster's]
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub w: Option<u32>,
+    /// How long an operation may take from the moment it is sent
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
+    pub timeout: Duration,
+    /// Streams to each node
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000), default_value = "1")]
+    pub connections: u32,
+}

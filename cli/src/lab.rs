@@ -1,0 +1,157 @@
+//! `driftkv lab load`: finds the cluster, makes the plan, runs it, shows how it goes and what came of it.
+//! Order: plan, endpoints, experiment and directory are checked before the first request, so that a mistake leaves nothing behind.
+//! Ctrl-C ends the run in order, with what was measured so far; a second one ends it at once.
+//! Not here: sending and measuring (`driftkv_lab`), the plan from flags (`plan`), progress (`progress`), faults (`target`).
+
+mod plan;
+mod progress;
+mod target;
+
+use std::io::{BufWriter, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use driftkv_lab::load::{self, LoadError, Options, Quorums};
+use driftkv_lab::plan::{Fingerprint, Plan, lines};
+use driftkv_lab::results::Results;
+use driftkv_lab::run_dir::{FileError, RunDir};
+use driftkv_lab::target::Target;
+
+use crate::args::{LabCommand, LoadArgs, Output};
+use crate::endpoints::Endpoints;
+use crate::error::{Exit, Failure};
+use crate::style::{self, Paint};
+use crate::up::signals::Signals;
+use progress::Display;
+use target::{Chaos, KnownCluster};
+
+/// Runs the command.
+pub async fn run(command: &LabCommand) -> Result<(), Failure> {
+    match command {
+        LabCommand::Load(args) => load(args).await,
+    }
+}
+
+async fn load(args: &LoadArgs) -> Result<(), Failure> {
+    let plan = plan::of(args)?;
+    let endpoints = Endpoints::find(&args.connection)?;
+    let clients = endpoints.clients()?.to_vec();
+    if args.print_plan {
+        return print_plan(&plan, clients.len());
+    }
+    let cluster = KnownCluster::find(&endpoints, args.chaos.is_some()).await;
+    let chaos = args.chaos.as_ref().map(|file| Chaos::read(file, args.chaos_at, &endpoints, &cluster)).transpose()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut signals = Signals::new()?;
+    let out = args.out.as_ref().map(|path| RunDir::create(path)).transpose().map_err(|error| out_failure(&error))?;
+    let display = Display::new(&plan, clients.len());
+    let options = options(args, cluster.quorums(), out.clone(), Arc::clone(&stop), &display);
+    let running = target::alongside(load::run(&plan, &clients, options), chaos, &cluster, &display);
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        () = twice(&mut signals, &stop, &display) => {
+            display.clear();
+            return Err(Failure::failed("stopped at once; nothing was summed up"));
+        }
+    };
+    display.clear();
+    let outcome = outcome.map_err(|error| {
+        // A run that did not begin leaves no directory; one that did is not empty, and stays.
+        let _ = out.as_ref().map(|out| std::fs::remove_dir(out.path()));
+        load_failure(&error, args)
+    })?;
+    let results = Results::new(&plan, clients.len(), &outcome);
+    report(&results, out.as_ref(), args.output)
+}
+
+fn options(
+    args: &LoadArgs,
+    cluster: Quorums,
+    out: Option<RunDir>,
+    stop: Arc<AtomicBool>,
+    display: &Display,
+) -> Options {
+    Options {
+        run: rand::random(),
+        timeout: args.request.timeout,
+        read_mode: args.request.read_mode.into(),
+        r: args.request.r.unwrap_or_default(),
+        w: args.request.w.unwrap_or_default(),
+        cluster,
+        connections: args.request.connections as usize,
+        out,
+        stop,
+        on_progress: Some(display.watch()),
+        ..Options::default()
+    }
+}
+
+/// Asks the run to stop at the first signal; ends at the second.
+async fn twice(signals: &mut Signals, stop: &AtomicBool, display: &Display) {
+    signals.next().await;
+    stop.store(true, Ordering::Relaxed);
+    display.say("stopping: what is on its way may still be answered; Ctrl-C again ends it at once");
+    signals.next().await;
+}
+
+fn report(results: &Results, out: Option<&RunDir>, output: Output) -> Result<(), Failure> {
+    let text = results.to_string();
+    let kept = out.map(|out| out.write_results(results, &text)).transpose();
+    match output {
+        Output::Json => {
+            let json = serde_json::to_value(results).map_err(|error| Failure::failed(error.to_string()))?;
+            style::print_json(&json)?;
+        }
+        Output::Text => style::print(painted(&text, Paint::stdout()))?,
+    }
+    kept.map_err(|error| out_failure(&error))?;
+    if let Some(out) = out {
+        eprintln!("kept in {}", out.path().display());
+    }
+    match results.ok {
+        0 => Err(Failure::unavailable("no operation succeeded").hint("`driftkv status` shows who is reachable.")),
+        _ => Ok(()),
+    }
+}
+
+fn painted(text: &str, paint: Paint) -> String {
+    let paint_line = |line: &str| match line {
+        _ if line.contains("COUNT") => paint.bold(line),
+        _ if line.starts_with("saturated") || line.starts_with("loader-limited") => paint.yellow(line),
+        _ if line.starts_with("errors") => paint.red(line),
+        _ => line.to_owned(),
+    };
+    text.lines().map(|line| paint_line(line) + "\n").collect()
+}
+
+/// Writes the plan to stdout. A reader that went away is no failure.
+fn print_plan(plan: &Plan, targets: usize) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let written = lines(plan, targets).try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(Failure::failed(format!("stdout: {error}"))),
+        Ok(()) => {}
+    }
+    eprintln!("seed {}, fingerprint {}: nothing was sent", plan.seed, Fingerprint::of(plan, targets));
+    Ok(())
+}
+
+fn load_failure(error: &LoadError, args: &LoadArgs) -> Failure {
+    match error {
+        LoadError::Plan(error) => plan::failure(error, args),
+        LoadError::Options(why) => Failure::usage(why),
+        LoadError::Unreachable { .. } => Failure::unavailable(error.to_string())
+            .hint("Is the cluster up? `driftkv status` shows who is. Nothing was sent."),
+        LoadError::Out(error) => out_failure(error),
+        LoadError::Broken(_) => Failure::failed(error.to_string()),
+    }
+}
+
+fn out_failure(error: &FileError) -> Failure {
+    match error.error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{}: it is there already", error.path.display()))
+            .hint("A run never overwrites another: give --out a new directory. Nothing was sent."),
+        _ => Failure::new(Exit::Failed, error.to_string()),
+    }
+}

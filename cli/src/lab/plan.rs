@@ -1,0 +1,152 @@
+//! The plan that the flags mean, or the one of `--plan`.
+
+use std::time::Duration;
+
+use driftkv_lab::plan::{Arrivals, Pace, Plan, PlanError, Routing, Until, Workload, Writes};
+
+use crate::args::{LoadArgs, lab};
+use crate::error::Failure;
+
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+const IN_FLIGHT_DEFAULT: u32 = 1_000;
+
+/// The plan of `args`, checked.
+pub fn of(args: &LoadArgs) -> Result<Plan, Failure> {
+    let plan = match &args.plan {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| Failure::io(file, &error))?;
+            let wrong = |error| Failure::usage(format!("{}: not a plan: {error}", file.display()));
+            serde_json::from_str(&text).map_err(wrong)?
+        }
+        None => from_flags(args)?,
+    };
+    plan.check().map_err(|error| failure(&error, args))?;
+    Ok(plan)
+}
+
+/// What `error` means for a person who gave `args`.
+pub fn failure(error: &PlanError, args: &LoadArgs) -> Failure {
+    let place = match (&args.plan, error.field) {
+        (Some(file), field) => format!("{}: {field}", file.display()),
+        (None, "until") => "--ops".to_owned(),
+        (None, "arrivals") => "--rate, --arrivals and --duration".to_owned(),
+        (None, field) => format!("--{}", field.replace('_', "-")),
+    };
+    Failure::usage(format!("{place}: {}", error.why)).hint("Nothing was sent.")
+}
+
+fn from_flags(args: &LoadArgs) -> Result<Plan, Failure> {
+    let ask = &args.ask;
+    let usual = Workload::default();
+    let workers = ask.workers.unwrap_or(usual.workers);
+    let workload = Workload {
+        bucket: ask.bucket.clone().unwrap_or(usual.bucket),
+        keys: ask.keys.unwrap_or(usual.keys),
+        distribution: ask.distribution.unwrap_or(usual.distribution),
+        own_keys: ask.own_keys,
+        mix: ask.mix.unwrap_or(usual.mix),
+        writes: ask.writes.map_or(usual.writes, Writes::from),
+        value_bytes: ask.value_bytes.map_or(usual.value_bytes, |bytes| bytes as usize),
+        workers,
+        sessions: ask.sessions.unwrap_or(workers),
+        routing: ask.routing.map_or(usual.routing, Routing::from),
+        key_prefix: usual.key_prefix,
+    };
+    Ok(Plan { seed: ask.seed.unwrap_or_else(rand::random), workload, pace: pace(args)? })
+}
+
+fn pace(args: &LoadArgs) -> Result<Pace, Failure> {
+    let pace = &args.pace;
+    let duration = pace.duration.unwrap_or(DURATION_DEFAULT);
+    let arrivals = match (pace.arrivals, pace.rate) {
+        (None, None) => None,
+        (None, Some(rate)) => Some(Arrivals::Constant { rate }),
+        (Some(shape), rate) => {
+            Some(shape.at(rate).map_err(|why| Failure::usage(format!("--arrivals: {why}")).hint("Nothing was sent."))?)
+        }
+    };
+    match (arrivals, pace.ops) {
+        (Some(arrivals), _) => {
+            let in_flight = pace.in_flight.unwrap_or(IN_FLIGHT_DEFAULT) as usize;
+            Ok(Pace::Open { arrivals, duration, in_flight })
+        }
+        (None, _) if pace.in_flight.is_some() => Err(Failure::usage("--in-flight limits an open loop")
+            .hint("Add --rate; in a closed loop --workers is the number of operations under way. Nothing was sent.")),
+        (None, Some(ops)) => Ok(Pace::Closed { until: Until::Ops(ops) }),
+        (None, None) => Ok(Pace::Closed { until: Until::After(duration) }),
+    }
+}
+
+impl From<lab::Writes> for Writes {
+    fn from(writes: lab::Writes) -> Self {
+        match writes {
+            lab::Writes::Context => Self::Context,
+            lab::Writes::Overwrite => Self::Overwrite,
+            lab::Writes::Blind => Self::Blind,
+        }
+    }
+}
+
+impl From<lab::Routing> for Routing {
+    fn from(routing: lab::Routing) -> Self {
+        match routing {
+            lab::Routing::Sticky => Self::Sticky,
+            lab::Routing::Random => Self::Random,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::{Pace, Plan, Until, of};
+    use crate::args::{Args, Command, LabCommand};
+    use crate::error::{Exit, Failure};
+    use clap::Parser;
+
+    fn plan(flags: &str) -> Result<Plan, Failure> {
+        let words = ["driftkv", "lab", "load"].into_iter().chain(flags.split_whitespace());
+        let Command::Lab(LabCommand::Load(args)) = Args::try_parse_from(words).unwrap().command else {
+            panic!("another command");
+        };
+        of(&args)
+    }
+
+    #[test]
+    fn a_rate_opens_the_loop_and_nothing_closes_it() {
+        assert_eq!(plan("--ops 5").unwrap().pace, Pace::Closed { until: Until::Ops(5) });
+        assert!(matches!(plan("").unwrap().pace, Pace::Closed { until: Until::After(_) }));
+        assert!(matches!(plan("--rate 5 --in-flight 7").unwrap().pace, Pace::Open { in_flight: 7, .. }));
+        assert!(matches!(plan("--arrivals ramp:1:5").unwrap().pace, Pace::Open { .. }));
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_wrong_usage_and_names_the_flag() {
+        for (flags, part) in [
+            ("--keys 0", "--keys"),
+            ("--ops 0", "--ops"),
+            ("--rate=-1", "--rate"),
+            ("--arrivals poisson", "--rate"),
+            ("--in-flight 5", "--workers"),
+            ("--distribution zipf:-1", "--distribution"),
+            ("--plan /no/such/file", "/no/such/file"),
+        ] {
+            let failure = plan(flags).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{flags}");
+            assert!((failure.message.clone() + &failure.hint).contains(part), "{flags}: {}", failure.message);
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        let is_refused = |flags: &str| {
+            let words = ["driftkv", "lab", "load"].into_iter().chain(flags.split_whitespace());
+            Args::try_parse_from(words).is_err()
+        };
+        for flags in
+            ["--plan p.json --keys 5", "--plan p.json --rate 5", "--ops 5 --rate 5", "--chaos-at 5s", "--mix x"]
+        {
+            assert!(is_refused(flags), "{flags}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How a run is doing: a bar on a terminal, else a line every few seconds; always on stderr.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftkv_lab::load::{OnProgress, Progress};
+use driftkv_lab::plan::{Pace, Plan, Until};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+const TEMPLATE: &str = "{bar:24} {percent:>3} % {msg}";
+
+/// Shows a run.
+#[derive(Clone)]
+pub struct Display {
+    bar: Option<Arc<ProgressBar>>,
+    goal: Goal,
+}
+
+/// When a run will be over.
+#[derive(Clone, Copy)]
+enum Goal {
+    Ops(u64),
+    Time(Duration),
+}
+
+impl Display {
+    /// Of a run of `plan` on `targets` nodes; says that it begins.
+    pub fn new(plan: &Plan, targets: usize) -> Self {
+        let goal = match &plan.pace {
+            Pace::Closed { until: Until::Ops(ops) } => Goal::Ops(*ops),
+            Pace::Closed { until: Until::After(duration) } | Pace::Open { duration, .. } => Goal::Time(*duration),
+        };
+        let nodes = crate::style::count(targets as u64, "node");
+        eprintln!("{}, seed {}, to {nodes}", plan.pace, plan.seed);
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(goal.length());
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+                bar.set_style(style.progress_chars("█▌ "));
+            }
+            Arc::new(bar)
+        });
+        Self { bar, goal }
+    }
+
+    /// What a run calls every second.
+    pub fn watch(&self) -> OnProgress {
+        let (display, mut said) = (self.clone(), Duration::ZERO);
+        Box::new(move |progress| match &display.bar {
+            Some(bar) => {
+                bar.set_position(display.goal.position(progress));
+                bar.set_message(message(progress));
+            }
+            None if progress.elapsed >= said + LINE_INTERVAL => {
+                said = progress.elapsed;
+                eprintln!("{:6.1} s: {}", progress.elapsed.as_secs_f64(), message(progress));
+            }
+            None => {}
+        })
+    }
+
+    /// A sentence beside the bar.
+    pub fn say(&self, sentence: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(sentence),
+            None => eprintln!("{sentence}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Goal {
+    fn length(self) -> u64 {
+        match self {
+            Self::Ops(ops) => ops,
+            Self::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn position(self, progress: &Progress) -> u64 {
+        let done = match self {
+            Self::Ops(_) => progress.ended,
+            Self::Time(_) => u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
+        done.min(self.length())
+    }
+}
+
+fn message(progress: &Progress) -> String {
+    let errors = crate::style::count(progress.errors, "error");
+    match progress.p99.us {
+        0 => format!("nothing was answered, {errors}"),
+        _ => format!("{:.0}/s, p99 {}, {errors}", progress.rate, progress.p99),
+    }
+}
