@@ -106,7 +106,8 @@ impl fmt::Display for Reading {
             us @ 0..1_000 => format!("{bound}{us} us"),
             us @ 1_000..10_000 => format!("{bound}{:.2} ms", us as f64 / 1e3),
             us @ 10_000..1_000_000 => format!("{bound}{:.1} ms", us as f64 / 1e3),
-            us => format!("{bound}{:.2} s", us as f64 / 1e6),
+            us @ 1_000_000..100_000_000 => format!("{bound}{:.2} s", us as f64 / 1e6),
+            us => format!("{bound}{:.1} s", us as f64 / 1e6),
         };
         out.pad(&text)
     }

@@ -58,9 +58,7 @@ impl Results {
         }
         let censored = self.row("all", "response").or(self.row("all", "service")).map_or(0, |row| row.censored);
         if censored > 0 {
-            let operations = if censored == 1 { "operation" } else { "operations" };
-            remarks
-                .push(format!(">=: a lower bound: {censored} {operations} got no answer in time, or were never sent."));
+            remarks.push(format!(">=: a lower bound; without a good answer in time, or never sent: {censored}."));
         }
         match &self.open_loop {
             Some(open) => remarks.extend(open.doubts()),
@@ -77,8 +75,8 @@ impl Results {
 impl OpenLoop {
     fn doubts(&self) -> Vec<String> {
         let saturated = self.is_saturated.then(|| {
-            "saturated: less than 99 % of what was offered was achieved. What waits grows with\n\
-             the length of the run, and so does the response."
+            "saturated: less than 99 % of what was offered was achieved. The backlog grows\n\
+             with the length of the run, and with it the response."
                 .to_owned()
         });
         let limited = self.is_loader_limited.then(|| {
@@ -143,7 +141,7 @@ mod tests {
         let text = results(Some(open)).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for part in
-            [">= 123.46 s", "12.3 ms", "saturated", "loader-limited", "errors: timeout 7", "stopped", "7 operations"]
+            [">= 123.5 s", "12.3 ms", "saturated", "loader-limited", "errors: timeout 7", "stopped", "never sent: 7."]
         {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
