@@ -64,9 +64,13 @@ pub struct AskArgs {
     /// Number of keys [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub keys: Option<u64>,
-    /// uniform, zipf[:THETA], zipf-clustered[:THETA], hotspot[:KEYS:OPS], latest[:THETA], recency[:DEPTH:THETA:REUSE],
-    /// clustered[:SPAN:RUN], spread or sequential [default: uniform]
-    #[arg(long, value_name = "KEYS")]
+    // No doc comment: rustdoc would take the brackets for links.
+    #[arg(
+        long,
+        value_name = "LAW",
+        help = "Which keys: uniform, zipf[:THETA], zipf-clustered[:THETA], hotspot[:KEYS:OPS], latest[:THETA], \
+                recency[:DEPTH:THETA:REUSE], clustered[:SPAN:RUN], spread or sequential [default: uniform]"
+    )]
     pub distribution: Option<Distribution>,
     /// Shares of get, put, delete and rmw (read-modify-write), or a, b, c, d, f of YCSB [default: get=50,put=50]
     #[arg(long, value_name = "SHARES")]
