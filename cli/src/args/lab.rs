@@ -25,7 +25,7 @@ pub struct LoadArgs {
     pub ask: AskArgs,
     #[command(flatten)]
     pub pace: PaceArgs,
-    /// Run a saved plan: plan.json of an earlier run
+    /// Run a saved plan, such as plan.json of an earlier run, instead of one from flags
     #[arg(long, value_name = "FILE", help_heading = "What is asked", conflicts_with_all = ["AskArgs", "PaceArgs"])]
     pub plan: Option<PathBuf>,
     /// Print the operations, one JSON object a line, and send nothing
@@ -41,10 +41,10 @@ pub struct LoadArgs {
     #[arg(help_heading = "What goes wrong")]
     pub chaos_at: Duration,
     /// Keep plan, history, histograms and results in this directory, which must not be there yet
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "What is kept")]
     pub out: Option<PathBuf>,
     /// How to write the results
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, help_heading = "What is kept")]
     pub output: Output,
     #[command(flatten)]
     pub connection: Connection,

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
@@ -125,4 +127,20 @@ async fn a_history_never_overwrites_another() {
     let dir = TempDir::new().unwrap();
     let path = write(&dir, 1).await;
     assert!(Writer::create(&path, &header(), Arc::default()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_cannot_be_written_stops_the_run_and_says_why() {
+    let (reader, pipe) = std::io::pipe().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = Writer::begin(File::from(OwnedFd::from(pipe)), &header(), Arc::clone(&stop)).unwrap();
+    drop(reader);
+    writer.push(record(0)).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !stop.load(Ordering::Relaxed) {
+        assert!(std::time::Instant::now() < deadline, "the run goes on without a history");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    writer.push(record(1)).await;
+    assert_eq!(writer.end().await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }

@@ -47,7 +47,10 @@ impl Writer {
     ///
     /// Needs a tokio runtime.
     pub(crate) fn create(path: &Path, header: &Header, stop: Arc<AtomicBool>) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Self::begin(OpenOptions::new().write(true).create_new(true).open(path)?, header, stop)
+    }
+
+    pub(super) fn begin(file: File, header: &Header, stop: Arc<AtomicBool>) -> io::Result<Self> {
         let mut lines = Lines { file, buffer: Vec::new(), flushed: Instant::now(), records: 0, bytes: 0 };
         lines.add(header)?;
         lines.flush()?;

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::{LoadError, Options, Outcome, Sessions, run};
-use crate::history::{Op, Reader, Record};
+use crate::history::{Intent, Op, Reader, Record};
 use crate::plan::{Arrivals, Mix, Pace, Plan, Until, Workload};
 use crate::run_dir::RunDir;
 use fake::Fake;
@@ -155,6 +155,23 @@ async fn a_run_with_a_directory_keeps_every_request_every_second_and_its_plan() 
         }
     }
     assert!(RunDir::create(dir.path()).is_err(), "a run never overwrites another");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contexts_are_handed_on_to_the_next_run() {
+    let (fake, home) = (Fake::start().await, tempfile::TempDir::new().unwrap());
+    let mut plan = plan(Pace::Closed { until: Until::Ops(20) });
+    plan.workload.mix = Mix::gets_and_puts(0, 1);
+    (plan.workload.keys, plan.workload.workers, plan.workload.sessions) = (1, 1, 1);
+    let mut sessions = None;
+    for run in [1, 2] {
+        let dir = RunDir::create(&home.path().join(run.to_string())).unwrap();
+        let options = Options { run, sessions, out: Some(dir.clone()), ..Options::default() };
+        sessions = Some(load(&plan, &fake, options).await.sessions);
+        let first = Reader::open(&dir.history()).unwrap().next().unwrap().unwrap().ctx_in.unwrap();
+        let expected = if run == 1 { Intent::OverwriteAll } else { Intent::WithContext };
+        assert_eq!((first.intent, first.seq), (expected, None), "run {run}: an earlier run's answer has no seq here");
+    }
 }
 
 /// Every context that a write carried is one that the operation it names was answered with.
