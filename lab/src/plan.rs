@@ -28,6 +28,14 @@ pub use value::{Filler, ValueId};
 pub use words::Shape;
 pub use zipf::Zipf;
 
+/// Beyond these a plan is a mistake, or an attack on whoever runs it.
+const KEYS_MAX: u64 = 1_000_000_000_000;
+const WORKERS_MAX: u64 = 100_000;
+const SESSIONS_MAX: u64 = 1_000_000;
+const IN_FLIGHT_MAX: usize = 1_000_000;
+const VALUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A whole run, before it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,7 +176,14 @@ impl Plan {
             Pace::Closed { until: Until::After(Duration::ZERO) } | Pace::Open { duration: Duration::ZERO, .. } => {
                 Err(PlanError::new("duration", "it must be longer than nothing"))
             }
-            Pace::Open { in_flight: 0, .. } => Err(PlanError::new("in_flight", "it must be 1 or more")),
+            Pace::Closed { until: Until::After(duration) } | Pace::Open { duration, .. }
+                if *duration > DURATION_MAX =>
+            {
+                Err(PlanError::new("duration", "it must be a year or less"))
+            }
+            Pace::Open { in_flight: 0 | IN_FLIGHT_MAX.., .. } => {
+                Err(PlanError::new("in_flight", format!("it must be 1 or more, and less than {IN_FLIGHT_MAX}")))
+            }
             Pace::Open { arrivals, duration, .. } => arrivals.check(*duration),
             Pace::Closed { .. } => Ok(()),
         }
@@ -195,6 +210,14 @@ impl Workload {
             true => Ok(()),
             false => Err(PlanError::new(field, format!("{value} is too few; {least} or more"))),
         };
+        let at_most = |field, value: u64, most: u64| match value <= most {
+            true => Ok(()),
+            false => Err(PlanError::new(field, format!("{value} is too many; at most {most}"))),
+        };
+        at_most("keys", self.keys, KEYS_MAX)?;
+        at_most("workers", u64::from(self.workers), WORKERS_MAX)?;
+        at_most("sessions", u64::from(self.sessions), SESSIONS_MAX)?;
+        at_most("value_bytes", self.value_bytes as u64, VALUE_BYTES_MAX)?;
         at_least("keys", self.keys, 1)?;
         at_least("workers", u64::from(self.workers), 1)?;
         at_least("sessions", u64::from(self.sessions), 1)?;

@@ -131,7 +131,7 @@ pub struct PaceArgs {
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["rate", "arrivals", "duration", "in_flight"])]
     pub ops: Option<u64>,
     /// Operations under way at a time, in an open loop; more wait, and their waiting counts [default: 1000]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..1_000_000))]
     pub in_flight: Option<u32>,
 }
 

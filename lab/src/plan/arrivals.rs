@@ -9,6 +9,8 @@ use super::PlanError;
 use super::random::Random;
 
 const NS: f64 = 1e9;
+/// Finding the step of an operation is linear.
+const STEPS_MAX: u32 = 1_000;
 /// Apart from the workers' streams.
 const STREAM: u64 = 1 << 40;
 
@@ -62,7 +64,9 @@ impl Arrivals {
             return wrong(format!("a rate of {rate} operations/s is not between 0 and ten million"));
         }
         match *self {
-            Self::Step { steps: 0 | 1, .. } => wrong("there must be 2 steps or more".to_owned()),
+            Self::Step { steps, .. } if !(2..=STEPS_MAX).contains(&steps) => {
+                wrong(format!("there must be 2 to {STEPS_MAX} steps, not {steps}"))
+            }
             Self::Burst { size: 0, .. } => wrong("a burst has 1 operation or more".to_owned()),
             _ if self.times(0, duration).next().is_none() => {
                 wrong(format!("nothing is due within {} ms at this rate", duration.as_millis()))

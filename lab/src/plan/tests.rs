@@ -168,6 +168,22 @@ fn a_plan_that_cannot_be_run_is_refused_with_the_field() {
         "distribution"
     );
     assert_eq!(wrong(|plan| plan.pace = Pace::Closed { until: Until::Ops(0) }), "until");
+    assert_eq!(wrong(|plan| plan.workload.keys = u64::MAX), "keys");
+    assert_eq!(wrong(|plan| plan.workload.workers = u32::MAX), "workers");
+    assert_eq!(wrong(|plan| plan.workload.value_bytes = usize::MAX), "value_bytes");
+    let steps = |steps| Arrivals::Step { from: 1.0, to: 2.0, steps };
+    for (arrivals, seconds, in_flight, field) in [
+        (steps(u32::MAX), 9, 1, "arrivals"),
+        (steps(1), 9, 1, "arrivals"),
+        (steps(2), u64::MAX / 1_000, 1, "duration"),
+        (steps(2), 9, usize::MAX, "in_flight"),
+        (Arrivals::Constant { rate: f64::NAN }, 9, 1, "arrivals"),
+        (Arrivals::Poisson { rate: 0.0 }, 9, 1, "arrivals"),
+    ] {
+        let mut plan = plan(1, Distribution::Uniform, 100);
+        plan.pace = Pace::Open { arrivals, duration: Duration::from_secs(seconds), in_flight };
+        assert_eq!(plan.check().unwrap_err().field, field, "{arrivals:?}");
+    }
 }
 
 #[test]
