@@ -26,7 +26,7 @@ pub struct Args {
 pub enum Command {
     /// Run a KVCluster manifest as processes on this machine, until Ctrl-C
     ///
-    /// Node i listens on 127.0.0.1, ports BASE+10*i to +2: client, peer, admin. A node that dies is started
+    /// Node i listens on 127.0.0.1, ports BASE+10*i to +3: client, peer, admin, metrics. A node that dies is started
     /// again on its data. The same data directory resumes where it stopped.
     Up(UpArgs),
     /// Make nodes that run and are empty one cluster; once
@@ -48,7 +48,10 @@ pub enum Command {
     ///
     /// With --context, what that context has seen; without, all that a read finds.
     Delete(DeleteArgs),
-    /// Show every node: state, data, hints, faults
+    /// Show every node, whether the replicas agree, hints owed, faults
+    ///
+    /// PARTITIONS: those whose hash tree is built, of those it owns. Whether replicas agree is found by comparing the digests of all owners
+    /// now; a write that is under way looks like a difference.
     Status(StatusArgs),
     /// Draw who owns what; with KEY, its partition and its preference list
     Ring(RingArgs),
@@ -136,6 +139,9 @@ pub struct KeyArgs {
     /// The bucket it is in
     #[arg(short, long, default_value = driftkv_proto::BUCKET_DEFAULT)]
     pub bucket: String,
+    /// Record the way of this request through the nodes; its trace id is told on stderr. They need --otlp-endpoint
+    #[arg(long)]
+    pub trace: bool,
     /// How long to try, other nodes included, such as 500ms or 2m [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub timeout: Option<Duration>,
@@ -244,6 +250,10 @@ pub enum DeleteIntent {
 
 #[derive(Debug, ClapArgs)]
 pub struct StatusArgs {
+    /// Show it again and again until Ctrl-C; on a terminal in place, as JSON one line each [default interval: 1s]
+    #[arg(short = 'W', long, value_name = "INTERVAL", value_parser = parse_time, num_args = 0..=1, require_equals = true,
+          default_missing_value = "1s")]
+    pub watch: Option<Duration>,
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

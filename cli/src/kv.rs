@@ -66,7 +66,14 @@ pub async fn delete(args: &DeleteArgs) -> Result<(), Failure> {
 
 fn client(key: &KeyArgs) -> Result<Client, Failure> {
     let endpoints = Endpoints::find(&key.connection)?;
-    Client::connect(endpoints.clients()?.to_vec()).map_err(|error| Failure::kv(&error))
+    let client = Client::connect(endpoints.clients()?.to_vec()).map_err(|error| Failure::kv(&error))?;
+    if !key.trace {
+        return Ok(client);
+    }
+    let (trace, traceparent) = token::new_trace();
+    // Told before the request: a trace of one that fails is worth the most.
+    eprintln!("{}", style::Paint::stderr().dim(&format!("trace {trace}")));
+    client.traced(&traceparent).map_err(|error| Failure::kv(&error))
 }
 
 fn options(key: &KeyArgs, write: &WriteArgs, intent: Intent) -> Result<PutOptions, Failure> {

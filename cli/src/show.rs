@@ -164,7 +164,14 @@ mod tests {
 
     fn key() -> KeyArgs {
         let connection = Connection::default();
-        KeyArgs { key: "c 1".to_owned(), bucket: "b".to_owned(), timeout: None, output: Output::Text, connection }
+        KeyArgs {
+            key: "c 1".to_owned(),
+            bucket: "b".to_owned(),
+            trace: false,
+            timeout: None,
+            output: Output::Text,
+            connection,
+        }
     }
 
     fn reply(values: &[&'static [u8]]) -> GetReply {

@@ -12,21 +12,99 @@ use crate::endpoints::Endpoints;
 use crate::error::Failure;
 use crate::style::{self, Paint, bytes, count, hex, one_line};
 
-const HEADINGS: [&str; 9] = ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "TREES", "PEERS", "HINTS", "FAULTS"];
+mod divergence;
+mod watch;
+
+use divergence::Divergence;
+
+const HEADINGS: [&str; 9] = ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "PARTITIONS", "PEERS", "HINTS", "FAULTS"];
 
 /// Runs the command.
 pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::find(&args.connection)?;
-    let nodes = admin::all_nodes(&endpoints).await;
-    let answers = admin::statuses(&nodes).await;
-    match args.output {
-        Output::Json => style::print_json(&json(&answers))?,
-        Output::Text => style::print(text(Paint::stdout(), &answers))?,
+    if let Some(interval) = args.watch {
+        return watch::watch(interval, async || Ok(picture(args.output, &Seen::look(&endpoints).await))).await;
     }
-    if answers.iter().any(|(_, answer)| answer.is_ok()) {
+    let seen = Seen::look(&endpoints).await;
+    match args.output {
+        Output::Json => style::print_json(&seen.json())?,
+        Output::Text => style::print(seen.text(Paint::stdout()))?,
+    }
+    if seen.answers.iter().any(|(_, answer)| answer.is_ok()) {
         return Ok(());
     }
-    Err(admin::nobody(answers.into_iter().filter_map(|(_, answer)| answer.err()).collect()))
+    Err(admin::nobody(seen.answers.into_iter().filter_map(|(_, answer)| answer.err()).collect()))
+}
+
+/// One of many, with the time. A cluster that does not answer is a picture too.
+fn picture(output: Output, seen: &Seen) -> String {
+    match output {
+        Output::Json => format!("{}\n", seen.json()),
+        Output::Text => {
+            let paint = Paint::stdout();
+            format!("{}\n{}\n", paint.dim(&watch::time_of_day()), seen.text(paint))
+        }
+    }
+}
+
+/// All that was found out at one moment.
+struct Seen {
+    answers: Vec<Answer<StatusReply>>,
+    /// `None`: there is no layout.
+    divergence: Option<Divergence>,
+}
+
+impl Seen {
+    async fn look(endpoints: &Endpoints) -> Seen {
+        let nodes = admin::all_nodes(endpoints).await;
+        let answers = admin::statuses(&nodes).await;
+        let divergence = match admin::layout(&nodes).await {
+            Ok(layout) => Some(divergence::find(&nodes, layout.partitions, layout.replication_factor).await),
+            Err(_) => None,
+        };
+        Seen { answers, divergence }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let known: Vec<&StatusReply> = self.answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
+        let mut out = text(paint, &self.answers);
+        out += &self.divergence.as_ref().map(|divergence| divergence.line(paint)).unwrap_or_default();
+        for line in experiments(&known) {
+            out += &format!("{}\n", paint.yellow(&one_line(&line)));
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let mut json = json(&self.answers);
+        json["divergence"] = self.divergence.as_ref().map_or(Value::Null, Divergence::json);
+        json
+    }
+}
+
+/// One line for each active experiment, whichever nodes it is on.
+fn experiments(known: &[&StatusReply]) -> Vec<String> {
+    let mut active: BTreeMap<&str, (u64, BTreeMap<&str, Vec<&str>>)> = BTreeMap::new();
+    for status in known {
+        let experiments = status.faults.iter().flat_map(|faults| &faults.experiments);
+        for experiment in experiments.filter(|experiment| experiment.state == "active") {
+            let (left_ms, faults) = active.entry(&experiment.id).or_default();
+            *left_ms = experiment.remaining_ms.max(*left_ms);
+            for fault in &experiment.faults {
+                let nodes = faults.entry(&fault.fault).or_default();
+                nodes.extend(fault.applies_here.then_some(status.name.as_str()));
+            }
+        }
+    }
+    let fault = |(fault, nodes): (&str, Vec<&str>)| match nodes.len() == known.len() {
+        true => format!("  {fault}"),
+        false => format!("  {fault} at {}", nodes.join(", ")),
+    };
+    let lines = |(id, (left_ms, faults)): (&str, (u64, BTreeMap<&str, Vec<&str>>))| {
+        let title = format!("experiment {id}, {} left", style::duration(left_ms));
+        [title].into_iter().chain(faults.into_iter().map(fault)).collect::<Vec<_>>()
+    };
+    active.into_iter().flat_map(lines).collect()
 }
 
 /// The table and what to look at.
@@ -100,11 +178,16 @@ fn row((node, answer): &Answer<StatusReply>) -> Vec<String> {
         one_line(&status.state),
         status.boot.to_string(),
         status.keys.to_string(),
-        format!("{}/{}", status.partitions_built, status.partitions_owned),
+        partitions(status),
         format!("{reachable}/{}", status.peers.len()),
         hints.to_string(),
         faults(status),
     ]
+}
+
+fn partitions(status: &StatusReply) -> String {
+    let built = format!("{}/{}", status.partitions_built, status.partitions_owned);
+    if status.partitions_dirty == 0 { built } else { format!("{built}, {} dirty", status.partitions_dirty) }
 }
 
 fn faults(status: &StatusReply) -> String {
@@ -139,6 +222,8 @@ fn node_json(status: &StatusReply) -> Value {
         "incarnation": format!("{:016x}", status.incarnation), "clusterId": hex(&status.cluster_id),
         "layoutVersion": status.layout_version, "boot": status.boot, "syncedCommit": status.synced_commit,
         "keys": status.keys, "partitionsOwned": status.partitions_owned, "partitionsBuilt": status.partitions_built,
+        "partitionsDirty": status.partitions_dirty, "syncs": status.syncs, "recordsSynced": status.records_synced,
+        "bytesSynced": status.bytes_synced,
         "operationsInFlight": status.operations_in_flight, "faults": faults(status),
         "peers": peers.collect::<Vec<_>>(), "hints": hints.collect::<Vec<_>>(), "counters": status.counters,
     })

@@ -26,6 +26,13 @@ pub fn of_value(value: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(value)
 }
 
+/// A fresh trace id, and the W3C `traceparent` that begins it and has it recorded.
+pub fn new_trace() -> (String, String) {
+    let trace = format!("{:032x}", rand::random_range(1..=u128::MAX));
+    let traceparent = format!("00-{trace}-{:016x}-01", rand::random_range(1..=u64::MAX));
+    (trace, traceparent)
+}
+
 /// A fresh request id.
 pub fn new_request_id() -> Bytes {
     Bytes::copy_from_slice(&rand::random::<u128>().to_be_bytes())

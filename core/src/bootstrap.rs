@@ -129,6 +129,7 @@ impl Node {
             hints: self.hints.iter().collect(),
             partitions_owned: owned,
             partitions_built: self.trees.built(),
+            partitions_dirty: self.trees.count_dirty(),
             keys: self.trees.keys(),
             in_flight: self.in_flight() as u64,
             counters: self.counters.iter().map(|(name, count)| (*name, *count)).collect(),

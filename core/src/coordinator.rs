@@ -3,7 +3,7 @@
 //! Invariant: every operation has a deadline and ends by it.
 
 use crate::causality::Context;
-use crate::effect::{Effect, Failure, Put, Reply, Request};
+use crate::effect::{Effect, Failure, Origin, Put, Reply, Request};
 use crate::id::{ClusterId, CommitNo, Incarnation, Key, PartitionId};
 use crate::message::Message;
 use crate::minting::COUNTER_MAX;
@@ -25,13 +25,6 @@ pub(crate) use waiting::{Timers, Waiting};
 
 /// Writers in a context: a key gets a new one for each node and unclean boot that wrote it.
 const CONTEXT_ACTORS_MAX: usize = 4_096;
-
-/// Who waits for the outcome of a put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Client(u64),
-    Forwarded { from: Incarnation, op: u64 },
-}
 
 /// In which part this node coordinates a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -121,6 +121,15 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Who took part.
+    pub fn achieved(&self) -> Achieved {
+        match self {
+            Reply::Get { achieved, .. } | Reply::Put { achieved, .. } => *achieved,
+        }
+    }
+}
+
 /// Why a request failed. No variant but those with `maybe_applied` can have changed anything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
@@ -164,6 +173,21 @@ pub enum AdminRequest {
     Status,
     /// Digest of one partition as stored here.
     Digest(PartitionId),
+    /// Digests of all partitions this node owns.
+    Digests,
+}
+
+/// What a node holds of a partition it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionDigest {
+    /// Which.
+    pub partition: PartitionId,
+    /// The root of its hash tree; 0 while that is not built.
+    pub root: u64,
+    /// Keys in the tree.
+    pub keys: u64,
+    /// The tree is that of the stored records.
+    pub is_built: bool,
 }
 
 /// What this node knows of a peer.
@@ -193,6 +217,8 @@ pub struct Status {
     pub hints: Vec<(Incarnation, u64, u64)>,
     pub partitions_owned: u32,
     pub partitions_built: u32,
+    /// Known or likely to differ from a co-owner's: compared next.
+    pub partitions_dirty: u32,
     pub keys: u64,
     pub in_flight: u64,
     pub counters: Vec<(&'static str, u64)>,
@@ -206,7 +232,22 @@ pub enum AdminReply {
     Layout(Option<Layout>),
     Status(Box<Status>),
     Digest { root: u64, keys: u64, is_built: bool },
+    Digests(Vec<PartitionDigest>),
     Refused(String),
+}
+
+/// For whom an operation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The client of this token.
+    Client(u64),
+    /// A node that does not own the key.
+    Forwarded {
+        /// Who.
+        from: Incarnation,
+        /// Its operation.
+        op: u64,
+    },
 }
 
 /// Something the driver has to do.
@@ -227,6 +268,11 @@ pub enum Effect {
         envelope: Envelope,
     },
     Observe(Event),
+    /// Messages of `op` serve `origin`. Only told if [`crate::node::Settings::is_traced`] asks for it.
+    Runs {
+        origin: Origin,
+        op: u64,
+    },
     /// The layout names these peers now: connect to them.
     Connect(Layout),
     /// This incarnation must not serve again; why.

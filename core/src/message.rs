@@ -17,6 +17,15 @@ use bytes::Bytes;
 use crate::fence::BootMark;
 use crate::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 
+/// Where a request is followed across nodes (W3C Trace Context). Core neither reads nor sets it: the driver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Of the whole request.
+    pub id: u128,
+    /// Of the step this message is part of.
+    pub span: u64,
+}
+
 /// One message with what every message carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -26,6 +35,8 @@ pub struct Envelope {
     pub boot: u32,
     /// The sender's last synced commit.
     pub synced: CommitNo,
+    /// The trace it belongs to, if that is recorded.
+    pub trace: Option<Box<Trace>>,
     /// What it says.
     pub message: Message,
 }

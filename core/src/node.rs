@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::antientropy::Trees;
 use crate::config::ClusterConfig;
 use crate::coordinator::{FetchOp, ForwardOp, ForwardedHere, PutOp, Timers};
-use crate::effect::{AdminRequest, Effect, Event, Failure, Input, Reply, Request};
+use crate::effect::{AdminRequest, Effect, Event, Failure, Input, Origin, Reply, Request};
 use crate::fence::Fence;
 use crate::hints::Hints;
 use crate::id::{CommitNo, Incarnation};
@@ -39,6 +39,8 @@ pub struct Settings {
     pub tree_interval_ms: u64,
     pub verify_interval_ms: u64,
     pub in_flight_max: u32,
+    /// Say which operation serves whom ([`Effect::Runs`]).
+    pub is_traced: bool,
 }
 
 impl Settings {
@@ -56,6 +58,7 @@ impl Settings {
             tree_interval_ms: 50,
             verify_interval_ms: 600_000,
             in_flight_max: 4_096,
+            is_traced: false,
         }
     }
 }
@@ -345,6 +348,7 @@ impl Node {
             AdminRequest::GetLayout => crate::effect::AdminReply::Layout(self.layout.clone()),
             AdminRequest::Status => crate::effect::AdminReply::Status(Box::new(self.status())),
             AdminRequest::Digest(partition) => self.digest(partition),
+            AdminRequest::Digests => crate::effect::AdminReply::Digests(self.trees.digests().collect()),
         };
         self.push(Hold::Batch, Effect::AdminReply { token, reply });
         Ok(())
@@ -390,6 +394,13 @@ impl Node {
         self.push(Hold::Now, Effect::Observe(event));
     }
 
+    /// `op` is about to send messages for `origin`.
+    pub(crate) fn runs(&mut self, origin: Origin, op: u64) {
+        if self.settings.is_traced {
+            self.push(Hold::Now, Effect::Runs { origin, op });
+        }
+    }
+
     pub(crate) fn reply(&mut self, hold: Hold, token: u64, outcome: Result<Reply, Failure>) {
         self.push(hold, Effect::Reply { token, outcome });
     }
@@ -399,6 +410,7 @@ impl Node {
             layout_version: self.layout.as_ref().map_or(0, |l| l.version),
             boot: self.minting.boot,
             synced: CommitNo(self.synced.0 + u64::from(planted(Bug::AnnouncesUnsynced))),
+            trace: None,
             message,
         };
         self.push(hold, Effect::Send { to, class: envelope.message.class(), envelope });

@@ -5,6 +5,7 @@
 mod environment;
 mod file;
 mod flags;
+mod ratio;
 mod rules;
 mod span;
 #[cfg(test)]
@@ -65,6 +66,10 @@ pub struct Config {
     pub memtable_bytes: u64,
     /// Whether faults may be injected.
     pub allow_faults: bool,
+    /// Where traces go, `http://host:port`; `None`: nowhere, and none are recorded.
+    pub otlp_endpoint: Option<String>,
+    /// Of requests that come without a trace, how many in a million begin one.
+    pub otlp_sample: u32,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which lines are logged, as `tracing` filters are written.
@@ -118,6 +123,9 @@ impl Config {
             let is_open = |id: &str| matches!(matches.value_source(id), None | Some(ValueSource::DefaultValue));
             file::read(&path)?.fill(&mut flags, is_open);
         }
+        if flags.otlp_endpoint.is_none() {
+            flags.otlp_endpoint = environment::otlp_endpoint(|name| std::env::var(name).ok());
+        }
         rules::check(flags).map_err(LoadError::Rules)
     }
 
@@ -128,6 +136,7 @@ impl Config {
             timeout_ms_max: self.request_timeout_ms_max,
             replica_timeout_ms: self.replica_timeout_ms,
             in_flight_max: self.in_flight_max,
+            is_traced: self.otlp_endpoint.is_some(),
             seed: rand::random(),
             ..Settings::new(incarnation, self.cluster)
         }

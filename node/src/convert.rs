@@ -16,6 +16,8 @@ use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refus
 use driftkv_proto::v1;
 use v1::envelope::Message as Wire;
 
+use crate::traces;
+
 /// Why a peer's message cannot be used; it is dropped and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -27,6 +29,7 @@ pub fn to_wire(envelope: Envelope) -> v1::Envelope {
         layout_version: envelope.layout_version,
         boot: envelope.boot.into(),
         synced_commit: envelope.synced.0,
+        traceparent: envelope.trace.map(|trace| traces::format(&trace)).unwrap_or_default(),
         message: Some(message_to_wire(envelope.message)),
     }
 }
@@ -38,6 +41,7 @@ pub fn from_wire(envelope: v1::Envelope) -> Result<Envelope, Malformed> {
         layout_version: envelope.layout_version,
         boot: boot(envelope.boot)?,
         synced: CommitNo(envelope.synced_commit),
+        trace: traces::parse(&envelope.traceparent).map(Box::new),
         message: message_from_wire(message)?,
     })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use driftkv_core::effect::{AdminReply, AdminRequest, Failure, Reply, Request};
 use driftkv_core::id::{CommitNo, Incarnation};
-use driftkv_core::message::Envelope;
+use driftkv_core::message::{Envelope, Trace};
 use driftkv_core::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -64,6 +64,8 @@ pub enum Job {
         at: Instant,
         /// What.
         request: Request,
+        /// The span of the client that it is part of.
+        trace: Option<Trace>,
         /// Who waits.
         to: ReplyTo,
         /// Held until the outcome is known.
@@ -194,19 +196,19 @@ impl Handle {
     }
 
     /// Hands over a client's request at once. Errors: too much waits already, or the engine is gone; nothing was done.
-    pub fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Failure> {
+    pub fn ask(&self, request: Request, trace: Option<Trace>, to: ReplyTo) -> Result<(), Failure> {
         let operation = Operation::of(&request);
-        self.hand_over(request, to).inspect_err(|failure| self.metrics.refused(operation, failure))
+        self.hand_over(request, trace, to).inspect_err(|failure| self.metrics.refused(operation, failure))
     }
 
-    fn hand_over(&self, request: Request, to: ReplyTo) -> Result<(), Failure> {
+    fn hand_over(&self, request: Request, trace: Option<Trace>, to: ReplyTo) -> Result<(), Failure> {
         let overloaded = |waiting| Failure::Overloaded { in_flight: u32::try_from(waiting).unwrap_or(u32::MAX) };
         let waiting = self.queued();
         let Some(budget) = Budget::take(&self.used, size(&request)) else { return Err(overloaded(waiting)) };
         if self.jobs.capacity() <= JOBS_FOR_PEERS && !self.jobs.is_closed() {
             return Err(overloaded(waiting));
         }
-        let job = Job::Client { at: Instant::now(), request, to, budget };
+        let job = Job::Client { at: Instant::now(), request, trace, to, budget };
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => overloaded(JOBS_MAX),
             mpsc::error::TrySendError::Closed(_) => Failure::ShuttingDown { maybe_applied: false },
@@ -214,10 +216,10 @@ impl Handle {
     }
 
     /// Asks and waits for the outcome. A request the engine took and did not answer may have been applied.
-    pub async fn client(&self, request: Request) -> Outcome {
+    pub async fn client(&self, request: Request, trace: Option<Trace>) -> Outcome {
         let is_put = matches!(request, Request::Put(_));
         let (to, outcome) = oneshot::channel();
-        self.ask(request, ReplyTo::Once(to))?;
+        self.ask(request, trace, ReplyTo::Once(to))?;
         outcome.await.unwrap_or(Err(Failure::ShuttingDown { maybe_applied: is_put }))
     }
 

@@ -9,3 +9,4 @@ pub mod peers;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod traces;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftkv_core::effect::{Achieved, Event, Failure, Reply, Request};
+use driftkv_core::effect::{Event, Failure, Reply, Request};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -196,10 +196,7 @@ impl Metrics {
         metrics.took.observe(took.as_secs_f64());
         match outcome {
             Ok(reply) => {
-                let Achieved { is_strict, .. } = match reply {
-                    Reply::Get { achieved, .. } | Reply::Put { achieved, .. } => *achieved,
-                };
-                if is_strict {
+                if reply.achieved().is_strict {
                     metrics.strict.inc()
                 } else {
                     metrics.sloppy.inc()

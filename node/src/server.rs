@@ -15,7 +15,7 @@ use driftkv_proto::v1::peer_server::PeerServer;
 use driftkv_proto::v1::{admin_server, kv_server};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::transport::Server;
@@ -28,11 +28,12 @@ use crate::api::peer::PeerApi;
 use crate::api::port::Port;
 use crate::api::web::Web;
 use crate::config::Config;
-use crate::driver::{Clock, End, Engine, Handle, Inbox, Job, Parts};
+use crate::driver::{Clock, End, Engine, Handle, Job, Parts};
 use crate::faults::Faults;
 use crate::peers::link::WINDOW_BYTES;
 use crate::peers::{Identity, Peers, Quorums};
 use crate::store::{dir::DataDir, disk};
+use crate::traces::{self, Exporter, Spans};
 
 /// How long requests in flight may take to end once a stop was asked for.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
@@ -111,13 +112,18 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let quorums = Quorums { n: cluster.replication_factor, r: cluster.read_quorum, w: cluster.write_quorum };
     let peers = Peers::new(Arc::clone(&identity), faults.clone(), handle.clone(), quorums);
     tokio::spawn(faults.clone().run(crash));
-    let engine = start_engine(node, store, syncer, clock, inbox, peers, faults.clone())?;
+    let (spans, exporting) = start_traces(&config)?;
+    let parts = Parts { node, store, syncer, clock, inbox, peers, faults: faults.clone(), spans };
+    let engine = start_engine(parts)?;
     let (closing, closed) = watch::channel(false);
     let mut services = start_services(ports, &config, &handle, identity, faults, &closed).await?;
     let ended = run(engine, stop, &handle, &mut services).await;
     closing.send_replace(true);
     let _ = tokio::time::timeout(STREAMS_PATIENCE, async { while services.join_next().await.is_some() {} }).await;
     services.shutdown().await;
+    if let Some(exporting) = exporting {
+        let _ = tokio::time::timeout(traces::FLUSH_MAX, exporting).await;
+    }
     match ended? {
         End::Stopped => tracing::info!("stopped; the next start finds everything in order"),
         End::Halted(why) => return Err(ServeError::Halted(why)),
@@ -176,21 +182,21 @@ fn crash(experiment: &str) {
     std::process::abort();
 }
 
-fn start_engine(
-    node: Node,
-    store: disk::DiskStore,
-    syncer: disk::Syncer,
-    clock: Clock,
-    inbox: Inbox,
-    peers: Peers,
-    faults: Faults,
-) -> Result<oneshot::Receiver<Result<End, ServeError>>, ServeError> {
+/// What records traces, and the task that takes them to the collector until the engine has ended. Nothing without an endpoint.
+fn start_traces(config: &Config) -> Result<(Option<Spans>, Option<JoinHandle<()>>), ServeError> {
+    let Some(endpoint) = &config.otlp_endpoint else { return Ok((None, None)) };
+    let wrong = |error: &dyn std::fmt::Display| ServeError::Serve(format!("--otlp-endpoint {endpoint}: {error}"));
+    let (exporter, task) = Exporter::new(endpoint, &config.name).map_err(|error| wrong(&error))?;
+    Ok((Some(Spans::new(exporter, config.otlp_sample)), Some(tokio::spawn(task.run()))))
+}
+
+fn start_engine(parts: Parts) -> Result<oneshot::Receiver<Result<End, ServeError>>, ServeError> {
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new().name("driftkv-engine".to_owned());
     let life = move || {
         let outcome = runtime.block_on(async {
-            let engine = Engine::start(Parts { node, store, syncer, clock, inbox, peers, faults })?;
+            let engine = Engine::start(parts)?;
             Ok(engine.run().await)
         });
         drop(ended.send(outcome));

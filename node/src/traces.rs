@@ -13,7 +13,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Exporter, ExportTask};
+pub use export::{ExportTask, Exporter};
 pub use spans::Spans;
 
 /// The header, and its name in gRPC metadata.

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::error::{KvError, from_status};
 use crate::v1::kv_client::KvClient;
@@ -35,6 +36,7 @@ pub struct Client {
     nodes: Arc<[Node]>,
     /// The node that answered last: where the next request begins.
     preferred: Arc<AtomicUsize>,
+    traceparent: Option<MetadataValue<Ascii>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,23 @@ impl Client {
         if nodes.is_empty() {
             return Err(KvError::invalid_argument("no endpoint was given"));
         }
-        Ok(Self { nodes, preferred: Arc::default() })
+        Ok(Self { nodes, preferred: Arc::default(), traceparent: None })
+    }
+
+    /// The same client, whose requests say that they are part of this span (W3C `traceparent`).
+    ///
+    /// Errors: it has characters that no `traceparent` has.
+    pub fn traced(&self, traceparent: &str) -> Result<Self, KvError> {
+        let value = traceparent.parse().map_err(|_| KvError::invalid_argument("that is no traceparent"))?;
+        Ok(Self { traceparent: Some(value), ..self.clone() })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(traceparent) = &self.traceparent {
+            request.metadata_mut().insert("traceparent", traceparent.clone());
+        }
+        request
     }
 
     /// Every live sibling of the key and the context that covers them.
@@ -69,7 +87,7 @@ impl Client {
         let key = key.into();
         options::check_size(&options.request(bucket, key.clone(), 0))?;
         let call = |mut kv: KvClient<Channel>, attempt: Attempt| {
-            let request = options.request(bucket, key.clone(), attempt.timeout_ms);
+            let request = self.request(options.request(bucket, key.clone(), attempt.timeout_ms));
             async move { kv.get(request).await }
         };
         self.attempts(Write::No, options.timeout, call).await
@@ -90,6 +108,7 @@ impl Client {
         let call = |mut kv: KvClient<Channel>, attempt: Attempt| {
             let mut request = options.put_request(bucket, key.clone(), value.clone(), attempt.timeout_ms);
             request.is_retry = attempt.is_retry;
+            let request = self.request(request);
             async move { kv.put(request).await }
         };
         self.attempts(Write::new(options.is_retry), options.timeout, call).await
@@ -102,6 +121,7 @@ impl Client {
         let call = |mut kv: KvClient<Channel>, attempt: Attempt| {
             let mut request = options.delete_request(bucket, key.clone(), attempt.timeout_ms);
             request.is_retry = attempt.is_retry;
+            let request = self.request(request);
             async move { kv.delete(request).await }
         };
         self.attempts(Write::new(options.is_retry), options.timeout, call).await

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::compare::{SCAN_CHUNK, bytes_of, chunk_after};
+use crate::effect::PartitionDigest;
 use crate::hints::after;
 use crate::id::{Incarnation, PartitionId};
 use crate::record::Record;
@@ -99,6 +100,20 @@ impl Trees {
     /// Partitions whose tree is built.
     pub(crate) fn built(&self) -> u32 {
         self.slots.values().filter(|slot| slot.ready.is_some()).count() as u32
+    }
+
+    /// Partitions known or likely to differ from a co-owner's.
+    pub(crate) fn count_dirty(&self) -> u32 {
+        let dirty = self.dirty.iter().map(|(partition, _)| partition).chain(&self.marked);
+        dirty.collect::<BTreeSet<_>>().len() as u32
+    }
+
+    /// What is held of each owned partition.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = PartitionDigest> {
+        self.slots.iter().map(|(partition, slot)| {
+            let (root, keys) = slot.ready.as_ref().map_or((0, 0), |tree| (tree.root(), tree.keys()));
+            PartitionDigest { partition: *partition, root, keys, is_built: slot.ready.is_some() }
+        })
     }
 
     /// Keys in the built trees.

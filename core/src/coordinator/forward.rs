@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::put::PutStart;
-use super::{Origin, Role, Route};
+use super::{Role, Route};
 use crate::codec::{Malformed, Reader};
-use crate::effect::{Achieved, Event, Failure, Intent, Put, Reply};
+use crate::effect::{Achieved, Event, Failure, Intent, Origin, Put, Reply};
 use crate::id::{Incarnation, Key, RequestId};
 use crate::message::Message;
 use crate::node::{Hold, Node};
@@ -60,6 +60,7 @@ impl ForwardedHere {
 impl Node {
     pub(crate) fn forward(&mut self, origin: Origin, put: Put, to: Incarnation, deadline: Time) {
         let op = self.new_op();
+        self.runs(origin, op);
         let message = Message::Forward { op, put: encode_put(&put), remaining_ms: self.remaining(deadline) };
         self.observe(Event::Forwarded(to));
         self.send(Hold::Now, to, message);

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::put::PutStart;
-use super::{Origin, Role, Waiting};
+use super::{Role, Waiting};
 use crate::causality::State;
-use crate::effect::{Achieved, Event, Failure, Get, Reply};
+use crate::effect::{Achieved, Event, Failure, Get, Origin, Reply};
 use crate::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 use crate::message::{Fetch, FetchReply, Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
@@ -21,6 +21,15 @@ use crate::time::Time;
 enum Reader {
     Client { token: u64, is_monotonic: bool },
     Put(Box<PutStart>),
+}
+
+impl Reader {
+    fn origin(&self) -> Origin {
+        match self {
+            Reader::Client { token, .. } => Origin::Client(*token),
+            Reader::Put(start) => start.origin,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +127,7 @@ impl Node {
     ) -> Result<(), StoreError> {
         let partition = self.partition_of(&key);
         let id = self.new_op();
+        self.runs(reader.origin(), id);
         let mut op = FetchOp {
             phase: Phase::Asking,
             partition,

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Origin, Role, Route, Waiting};
+use super::{Role, Route, Waiting};
 use crate::causality::{Context, Payload, State};
-use crate::effect::{Event, Failure, Intent, Put, Reply};
+use crate::effect::{Event, Failure, Intent, Origin, Put, Reply};
 use crate::id::{CommitNo, Incarnation, Key, PartitionId};
 use crate::message::{Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
@@ -204,6 +204,7 @@ impl Node {
         let mut missing: Vec<Incarnation> = Vec::new();
         let primaries = self.primaries(partition);
         let id = self.new_op();
+        self.runs(origin, id);
         let hold = if was_applied { Hold::Batch } else { Hold::Now };
         let me = self.me();
         for primary in primaries.iter().copied().filter(|p| *p != me) {

@@ -320,7 +320,7 @@ fn a_forward_that_the_network_doubled_mints_once_even_while_it_reads() {
     net.put(fallbacks[0], 1, Put { intent: Intent::OverwriteAll, ..put_of("v", 1) });
     net.cut.clear();
     let (_, to, message) = net.sent.iter().find(|(_, _, m)| matches!(m, Message::Forward { .. })).unwrap().clone();
-    let envelope = Envelope { layout_version: 1, boot: 1, synced: CommitNo(0), message };
+    let envelope = Envelope { layout_version: 1, boot: 1, synced: CommitNo(0), trace: None, message };
     let from = Incarnation(fallbacks[0] as u64 + 1);
     let forward = Input::Peer { from, at: net.now, envelope };
     net.input_all(to.0 as usize - 1, [forward.clone(), forward]);

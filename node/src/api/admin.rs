@@ -109,6 +109,13 @@ impl Admin for AdminApi {
         }
     }
 
+    async fn digests(&self, _: Request<v1::DigestsRequest>) -> Result<Response<v1::DigestsReply>, Status> {
+        match self.ask(AdminRequest::Digests).await? {
+            AdminReply::Digests(digests) => Ok(Response::new(admin::digests_reply(digests))),
+            _ => Err(wrong_kind()),
+        }
+    }
+
     async fn apply_faults(
         &self,
         request: Request<v1::ApplyFaultsRequest>,

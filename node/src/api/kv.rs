@@ -10,6 +10,7 @@ mod tests;
 use driftkv_core::config::Limits;
 use driftkv_core::effect::{Failure, Put, Request};
 use driftkv_core::id::RequestId;
+use driftkv_core::message::Trace;
 use driftkv_proto::v1::kv_server::{Kv, KvServer};
 use driftkv_proto::v1::session_reply::Reply as Wire;
 use driftkv_proto::{FRAME_BYTES_MAX, REPLY_BYTES_MAX, v1};
@@ -19,6 +20,7 @@ use tonic::{Response, Status, Streaming};
 use super::{deadline, status};
 use crate::convert::{answer, client};
 use crate::driver::{Handle, Outcome};
+use crate::traces;
 use session::Session;
 
 /// Room in a request beside bucket, key and value: context, ids and framing.
@@ -51,7 +53,7 @@ impl KvApi {
     async fn put(&self, mut put: Put, metadata: &MetadataMap) -> Result<Response<v1::PutReply>, Status> {
         put.timeout_ms = deadline::timeout_ms(put.timeout_ms, metadata);
         let request = put.request;
-        match wire(self.handle.client(Request::Put(put)).await, Some(request))? {
+        match wire(self.handle.client(Request::Put(put), trace(metadata)).await, Some(request))? {
             Wire::Put(reply) => Ok(Response::new(reply)),
             Wire::Get(_) | Wire::Error(_) => Err(wrong_kind()),
         }
@@ -66,7 +68,7 @@ impl Kv for KvApi {
         let (metadata, _, request) = request.into_parts();
         let mut get = client::get(request).map_err(status::invalid)?;
         get.timeout_ms = deadline::timeout_ms(get.timeout_ms, &metadata);
-        match wire(self.handle.client(Request::Get(get)).await, None)? {
+        match wire(self.handle.client(Request::Get(get), trace(&metadata)).await, None)? {
             Wire::Get(reply) => Ok(Response::new(reply)),
             Wire::Put(_) | Wire::Error(_) => Err(wrong_kind()),
         }
@@ -96,6 +98,11 @@ fn wire(outcome: Outcome, request: Option<RequestId>) -> Result<Wire, Status> {
         Wire::Error(error) => Err(status::status(&error, None)),
         reply => Ok(reply),
     }
+}
+
+/// The client's span, if it says one whose trace is recorded.
+fn trace(metadata: &MetadataMap) -> Option<Trace> {
+    traces::parse(metadata.get(traces::HEADER)?.to_str().ok()?)
 }
 
 fn wrong_kind() -> Status {

@@ -5,6 +5,13 @@
 use std::mem;
 
 const PREFIX: &str = "DRIFTKV_";
+/// Where OpenTelemetry has every program look for its collector, the more special name first.
+const OTLP: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+/// The collector that the environment names. `value`: of a variable.
+pub fn otlp_endpoint(value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    OTLP.iter().filter_map(|name| value(name)).find(|value| !value.is_empty())
+}
 
 /// A sentence for each of `names` that is nearly, but not quite, one of the `known`.
 pub fn misspelt(names: impl Iterator<Item = String>, known: &[String]) -> Vec<String> {
@@ -34,7 +41,17 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance, misspelt};
+    use super::{distance, misspelt, otlp_endpoint};
+
+    #[test]
+    fn the_collector_of_traces_wins_over_that_of_everything_and_empty_is_unset() {
+        let both =
+            |name: &str| Some(if name.contains("TRACES") { "http://traces:1" } else { "http://all:2" }.to_owned());
+        assert_eq!(otlp_endpoint(both).as_deref(), Some("http://traces:1"));
+        let all = |name: &str| Some(if name.contains("TRACES") { "" } else { "http://all:2" }.to_owned());
+        assert_eq!(otlp_endpoint(all).as_deref(), Some("http://all:2"));
+        assert_eq!(otlp_endpoint(|_| None), None);
+    }
 
     #[test]
     fn the_distance_counts_letters() {

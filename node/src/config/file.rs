@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::LoadError;
 use super::flags::Flags;
+use super::ratio::Ratio;
 use super::span::Span;
 use crate::telemetry::LogFormat;
 
@@ -63,6 +64,8 @@ settings! {
     in_flight_max: u32,
     memtable_bytes: u64,
     allow_faults: bool,
+    otlp_endpoint: String,
+    otlp_sample: Ratio,
     log_format: LogFormat,
     log_level: String,
 }

@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser};
 use driftkv_core::config::{ClusterConfig, Limits};
 use driftkv_proto::{ADMIN_PORT, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
+use super::ratio::Ratio;
 use super::span::Span;
 use crate::telemetry::LogFormat;
 
@@ -17,6 +18,7 @@ const CLUSTER: &str = "The cluster (the same on every node)";
 const LIMITS: &str = "Limits (the same on every node; sizes in bytes)";
 const WORK: &str = "Time and memory (durations with a unit: 250ms, 5s, 1m)";
 const FAULTS: &str = "Faults";
+const TRACES: &str = "Traces";
 const LOGS: &str = "Logs (to stderr)";
 
 /// Where settings come from and what the program ends with.
@@ -170,6 +172,15 @@ pub struct Flags {
           value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value_t = false)]
     pub allow_faults: bool,
+
+    /// Where traces go: an OpenTelemetry collector that takes OTLP over gRPC; without one, none are recorded
+    /// [env: also OTEL_EXPORTER_OTLP_ENDPOINT]
+    #[arg(long, env = "DRIFTKV_OTLP_ENDPOINT", help_heading = TRACES, value_name = "http://HOST:PORT")]
+    pub otlp_endpoint: Option<String>,
+    /// Of requests that come without a trace of their own, how many begin one, such as 0.05 or 5%
+    #[arg(long, env = "DRIFTKV_OTLP_SAMPLE", help_heading = TRACES, value_name = "SHARE",
+          default_value_t = Ratio(10_000))]
+    pub otlp_sample: Ratio,
 
     /// Lines for people (text), or JSON objects (json)
     #[arg(long, env = "DRIFTKV_LOG_FORMAT", help_heading = LOGS, value_enum, hide_possible_values = true,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use driftkv_core::config::{ClusterConfig, Field, Limits};
 use driftkv_core::layout::MEMBER_TEXT_BYTES_MAX;
+use tonic::codegen::http;
 
 use super::Config;
 use super::flags::Flags;
@@ -58,6 +59,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
     problems.at_most("--replica-timeout", flags.replica_timeout, "--request-timeout", flags.request_timeout);
     problems.range("--in-flight-max", flags.in_flight_max.into(), 1..=IN_FLIGHT_CEILING);
     problems.range("--memtable-bytes", flags.memtable_bytes, MEMTABLE_BYTES);
+    problems.collector("--otlp-endpoint", flags.otlp_endpoint.as_deref());
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&flags.log_level) {
         problems.add(format!("--log-level is {:?}: {error}", flags.log_level));
     }
@@ -83,6 +85,8 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
         in_flight_max: flags.in_flight_max,
         memtable_bytes: flags.memtable_bytes,
         allow_faults: flags.allow_faults,
+        otlp_endpoint: flags.otlp_endpoint,
+        otlp_sample: flags.otlp_sample.0,
         log_format: flags.log_format,
         log_level: flags.log_level,
     })
@@ -145,6 +149,16 @@ impl Problems {
         };
         if let Some(address) = address.filter(|address| !is_address(address)) {
             self.add(format!("{flag} is {address:?}; allowed is HOST:PORT, such as demo-0.demo:7401"));
+        }
+    }
+
+    fn collector(&mut self, flag: &str, endpoint: Option<&str>) {
+        let is_address = |text: &str| {
+            let uri = text.parse::<http::Uri>().ok();
+            uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.port().is_some())
+        };
+        if let Some(endpoint) = endpoint.filter(|endpoint| !is_address(endpoint)) {
+            self.add(format!("{flag} is {endpoint:?}; allowed is http://HOST:PORT, such as http://localhost:4317"));
         }
     }
 

@@ -253,9 +253,17 @@ fn a_duration_is_written_as_it_is_read() {
 #[test]
 fn help_explains_every_setting_under_its_heading() {
     let help = Flags::command().render_help().to_string();
-    for part in
-        ["This node:", "Addresses", "The cluster", "Limits", "Time and memory", "Faults:", "Logs", "Exit codes:"]
-    {
+    for part in [
+        "This node:",
+        "Addresses",
+        "The cluster",
+        "Limits",
+        "Time and memory",
+        "Faults:",
+        "Traces:",
+        "Logs",
+        "Exit codes:",
+    ] {
         assert!(help.contains(part), "{part} is missing in\n{help}");
     }
     for arg in settings() {

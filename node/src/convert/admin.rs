@@ -3,7 +3,7 @@
 //! Not here: faults (`faults`), the state itself (core's `Status`).
 
 use bytes::Bytes;
-use driftkv_core::effect::{PeerStatus, Status};
+use driftkv_core::effect::{PartitionDigest, PeerStatus, Status};
 use driftkv_core::id::{ClusterId, Incarnation, PartitionId};
 use driftkv_core::layout::{Layout, Member};
 use driftkv_proto::v1;
@@ -77,6 +77,7 @@ pub fn status(about: &About, status: Status) -> v1::StatusReply {
         hints: status.hints.iter().map(hint).collect(),
         partitions_owned: status.partitions_owned,
         partitions_built: status.partitions_built,
+        partitions_dirty: status.partitions_dirty,
         keys: status.keys,
         operations_in_flight: status.in_flight,
         counters: status.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
@@ -95,6 +96,17 @@ pub fn bootstrap_reply(version: u64, hash: u128, was_adopted: bool) -> v1::Boots
 /// The reply to a digest.
 pub fn digest_reply(root: u64, keys: u64, is_built: bool) -> v1::DigestReply {
     v1::DigestReply { root: Bytes::copy_from_slice(&root.to_be_bytes()), keys, is_built }
+}
+
+/// The reply to a question for all digests.
+pub fn digests_reply(digests: Vec<PartitionDigest>) -> v1::DigestsReply {
+    let digest = |digest: PartitionDigest| v1::PartitionDigest {
+        partition: digest.partition.0,
+        root: digest.root,
+        keys: digest.keys,
+        is_built: digest.is_built,
+    };
+    v1::DigestsReply { partitions: digests.into_iter().map(digest).collect() }
 }
 
 fn peer(peer: PeerStatus) -> v1::PeerStatus {

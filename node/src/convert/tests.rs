@@ -7,7 +7,7 @@ mod clients;
 use bytes::Bytes;
 use driftkv_core::fence::BootMark;
 use driftkv_core::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
-use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
+use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refusal, Replicate, Trace};
 use driftkv_proto::v1;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use prost::Message as _;
@@ -115,10 +115,13 @@ fn tree() -> impl Strategy<Value = Message> {
 
 fn envelope() -> impl Strategy<Value = Envelope> {
     let message = prop_oneof![3 => small(), 1 => replicate(), 1 => fetch(), 1 => fetch_reply(), 2 => tree()];
-    (any::<u64>(), any::<u32>(), any::<u64>(), message).prop_map(|(layout_version, boot, synced, message)| Envelope {
+    let trace = proptest::option::of((1..u128::MAX, 1..u64::MAX).prop_map(|(id, span)| Box::new(Trace { id, span })));
+    let envelope = (any::<u64>(), any::<u32>(), any::<u64>(), trace, message);
+    envelope.prop_map(|(layout_version, boot, synced, trace, message)| Envelope {
         layout_version,
         boot,
         synced: CommitNo(synced),
+        trace,
         message,
     })
 }

@@ -20,6 +20,7 @@ use crate::metrics::{Metrics, Operation, Stage};
 use crate::peers::Peers;
 use crate::store::disk::{DiskStore, Syncer};
 use crate::telemetry;
+use crate::traces::Spans;
 
 /// Jobs stepped in one batch.
 const BATCH_MAX: usize = 256;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Pauses, slow or failing syncs, and wrong clocks.
     pub faults: Faults,
+    /// `None`: no trace is recorded here.
+    pub spans: Option<Spans>,
 }
 
 struct Client {
@@ -75,6 +78,7 @@ pub struct Engine {
     faults: Faults,
     metrics: Metrics,
     flights: Flights,
+    spans: Option<Spans>,
     paused: watch::Receiver<bool>,
     clients: HashMap<u64, Client>,
     operators: HashMap<u64, oneshot::Sender<AdminReply>>,
@@ -96,7 +100,7 @@ enum Wake {
 impl Engine {
     /// Makes the node's boot durable and delivers its first effects. Errors: the store failed; nothing was served.
     pub fn start(parts: Parts) -> Result<Engine, StoreError> {
-        let Parts { node, store, mut syncer, clock, inbox, peers, faults } = parts;
+        let Parts { node, store, mut syncer, clock, inbox, peers, faults, spans } = parts;
         let synced = syncer.sync()?;
         let Inbox { jobs, serving, metrics } = inbox;
         let sync = Sync::start(syncer, faults.clone(), metrics.clone())
@@ -114,6 +118,7 @@ impl Engine {
             faults,
             metrics,
             flights: Flights::default(),
+            spans,
             clients: HashMap::new(),
             operators: HashMap::new(),
             next_token: 0,
@@ -181,6 +186,9 @@ impl Engine {
             Ok((effects, commit)) => {
                 if has_jobs {
                     self.metrics.stage(Stage::Store, at.elapsed());
+                    if let Some(spans) = &mut self.spans {
+                        spans.stepped(at, Instant::now(), commit, self.synced);
+                    }
                 }
                 self.deliver(effects);
                 if commit > self.synced {
@@ -191,12 +199,18 @@ impl Engine {
         }
         if is_tick {
             self.tick_due = self.node.next_wake();
+            if let Some(spans) = &mut self.spans {
+                spans.sweep(at);
+            }
         }
     }
 
     fn on_synced(&mut self, commit: CommitNo) {
         self.synced = self.synced.max(commit);
         self.peers.set_synced(self.synced);
+        if let Some(spans) = &mut self.spans {
+            spans.synced(commit);
+        }
         let effects = self.node.synced(commit);
         self.deliver(effects);
         if self.store.last_commit() > self.synced {
@@ -209,9 +223,12 @@ impl Engine {
         self.next_token += 1;
         let token = self.next_token;
         match job {
-            Job::Client { at, request, to, budget } => {
+            Job::Client { at, request, trace, to, budget } => {
                 self.metrics.stage(Stage::Queue, now.saturating_duration_since(at));
                 let operation = Operation::of(&request);
+                if let Some(spans) = &mut self.spans {
+                    spans.client(token, operation, trace, at, now);
+                }
                 self.clients.insert(token, Client { to, at, operation, _budget: budget });
                 Some(Input::Client { token, at: self.clock.time(at), request })
             }
@@ -227,11 +244,17 @@ impl Engine {
                         self.metrics.replicated(answered.took);
                     }
                 }
+                if let Some(spans) = &mut self.spans {
+                    spans.heard(from, &envelope, at, now);
+                }
                 Some(Input::Peer { from, at: self.clock.time(at), envelope })
             }
             Job::LinkUp { peer, boot, synced } => Some(Input::LinkUp { peer, boot, synced }),
             Job::LinkDown { peer } => {
                 self.flights.lost(peer);
+                if let Some(spans) = &mut self.spans {
+                    spans.lost(peer);
+                }
                 Some(Input::LinkDown { peer })
             }
             Job::Stop { until } => {
@@ -246,13 +269,21 @@ impl Engine {
         let now = Instant::now();
         for effect in effects {
             match effect {
-                Effect::Send { to, class, envelope } => {
+                Effect::Send { to, class, mut envelope } => {
                     self.flights.sent(to, &envelope.message, now);
+                    if let Some(spans) = &mut self.spans {
+                        spans.leaves(to, &mut envelope, now, || self.peers.name(to));
+                    }
                     self.peers.send(to, class, envelope);
                 }
                 Effect::Reply { token, outcome } => {
                     if let Some(client) = self.clients.remove(&token) {
-                        self.answer(client, outcome, now);
+                        self.answer(token, client, outcome, now);
+                    }
+                }
+                Effect::Runs { origin, op } => {
+                    if let Some(spans) = &mut self.spans {
+                        spans.runs(origin, op);
                     }
                 }
                 Effect::AdminReply { token, reply } => {
@@ -270,7 +301,10 @@ impl Engine {
         }
     }
 
-    fn answer(&self, client: Client, outcome: Outcome, now: Instant) {
+    fn answer(&mut self, token: u64, client: Client, outcome: Outcome, now: Instant) {
+        if let Some(spans) = &mut self.spans {
+            spans.answered(token, &outcome, now);
+        }
         self.metrics.answered(client.operation, now.saturating_duration_since(client.at), &outcome);
         client.to.send(outcome);
     }
@@ -283,8 +317,8 @@ impl Engine {
     /// waited for that still leave.
     async fn finish(&mut self) {
         let now = Instant::now();
-        for (_, client) in std::mem::take(&mut self.clients) {
-            self.answer(client, Err(Failure::ShuttingDown { maybe_applied: true }), now);
+        for (token, client) in std::mem::take(&mut self.clients) {
+            self.answer(token, client, Err(Failure::ShuttingDown { maybe_applied: true }), now);
         }
         let last = match self.node.finish(&mut self.store) {
             Ok(last) => last,

@@ -79,8 +79,10 @@ fn tell(registry: &mut Registry, status: &Status) {
     let peers = [("reachable", reachable), ("unreachable", away)].map(|(state, count)| (state.to_owned(), count));
     registry.register("peers", "Other nodes, as requests are routed", family("state", peers));
     let (owned, built) = (status.partitions_owned.into(), status.partitions_built.into());
-    let partitions = [("owned", owned), ("built", built)].map(|(state, count)| (state.to_owned(), count));
-    let words = "Partitions this node owns, and those whose hash tree is built";
+    let partitions = [("owned", owned), ("built", built), ("dirty", status.partitions_dirty.into())]
+        .map(|(state, count)| (state.to_owned(), count));
+    let words =
+        "Partitions this node owns, those whose hash tree is built, and those likely to differ from another owner's";
     registry.register("partitions", words, family("state", partitions));
     registry.register("keys", "Keys in the built hash trees", gauge(status.keys));
     let words = "Client operations under way on this node";

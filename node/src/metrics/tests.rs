@@ -37,6 +37,7 @@ fn status() -> Status {
         hints: vec![(PEER, 4, 400)],
         partitions_owned: 8,
         partitions_built: 7,
+        partitions_dirty: 0,
         keys: 100,
         in_flight: 1,
         counters: Vec::new(),

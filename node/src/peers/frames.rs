@@ -111,7 +111,13 @@ mod tests {
         let hint_for = Some(Incarnation(4));
         let key = Key::new("b", "k");
         let replicate = Replicate { op, key, state, hint_for, remaining_ms: 9, purpose: Purpose::Put };
-        Envelope { layout_version: 1, boot: 2, synced: CommitNo(3), message: Message::Replicate(replicate) }
+        Envelope {
+            layout_version: 1,
+            boot: 2,
+            synced: CommitNo(3),
+            trace: None,
+            message: Message::Replicate(replicate),
+        }
     }
 
     fn read(assembly: &mut Assembly, frames: Vec<PeerFrame>) -> Vec<Envelope> {

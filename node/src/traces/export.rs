@@ -49,12 +49,30 @@ impl Exporter {
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             KeyValue::new("service.instance.id", name.to_owned()),
         ];
-        exporter.set_resource(&Resource::builder_empty().with_service_name("driftkv-node").with_attributes(about).build());
+        exporter
+            .set_resource(&Resource::builder_empty().with_service_name("driftkv-node").with_attributes(about).build());
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let dropped = Arc::<AtomicU64>::default();
-        let task =
-            ExportTask { queue: waiting, exporter, endpoint: endpoint.to_owned(), dropped: Arc::clone(&dropped), failed: 0 };
+        let task = ExportTask {
+            queue: waiting,
+            exporter,
+            endpoint: endpoint.to_owned(),
+            dropped: Arc::clone(&dropped),
+            failed: 0,
+        };
         Ok((Exporter { queue, dropped }, task))
+    }
+
+    /// Spans that never reached the collector.
+    #[cfg(test)]
+    pub(super) fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Spans that wait for the collector.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        QUEUE_MAX - self.queue.capacity()
     }
 
     /// Hands over a span that has ended; drops it if too many wait.

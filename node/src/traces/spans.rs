@@ -29,8 +29,43 @@ use crate::metrics::Operation;
 const OPEN_MAX: usize = 16_384;
 /// After this a question counts as not answered, and an operation as over.
 const OPEN_FOR: Duration = Duration::from_secs(60);
+/// What the times of spans may be off by.
+const WALL_OFF_MAX: Duration = Duration::from_millis(50);
 /// Parts in a million.
 const ALL: u32 = 1_000_000;
+
+/// The wall clock, as it was at one moment: so that equal moments have equal times, and a part never begins before the whole.
+#[derive(Clone, Copy, Debug)]
+struct Wall {
+    at: Instant,
+    time: SystemTime,
+}
+
+impl Wall {
+    /// Of several looks the one that took the shortest: between reading both clocks the thread may have to wait.
+    fn look() -> Wall {
+        let look = |_| {
+            let (at, time) = (Instant::now(), SystemTime::now());
+            (at.elapsed(), Wall { at, time })
+        };
+        let first = look(0);
+        (0..4).map(look).fold(first, |best, next| if next.0 < best.0 { next } else { best }).1
+    }
+
+    fn time(self, at: Instant) -> SystemTime {
+        let later = self.time.checked_add(at.saturating_duration_since(self.at));
+        later.and_then(|time| time.checked_sub(self.at.saturating_duration_since(at))).unwrap_or(self.time)
+    }
+
+    /// Looks again if somebody has set the clock.
+    fn follow(&mut self, now: Instant) {
+        let (told, time) = (self.time(now), SystemTime::now());
+        let off = told.duration_since(time).or_else(|_| time.duration_since(told)).unwrap_or_default();
+        if off > WALL_OFF_MAX {
+            *self = Wall::look();
+        }
+    }
+}
 
 /// A span that has begun.
 #[derive(Debug)]
@@ -47,6 +82,7 @@ struct Open {
 #[derive(Debug)]
 pub struct Spans {
     exporter: Exporter,
+    wall: Wall,
     scope: InstrumentationScope,
     /// Of requests that come without a trace, how many in a million begin one.
     sampled: u32,
@@ -69,6 +105,7 @@ impl Spans {
     pub fn new(exporter: Exporter, sampled: u32) -> Spans {
         Spans {
             exporter,
+            wall: Wall::look(),
             scope: InstrumentationScope::builder("driftkv-node").with_version(env!("CARGO_PKG_VERSION")).build(),
             sampled,
             clients: HashMap::new(),
@@ -208,6 +245,7 @@ impl Spans {
 
     /// Tells of questions that nobody answered, and forgets what is over.
     pub fn sweep(&mut self, now: Instant) {
+        self.wall.follow(now);
         let is_old = |since: Instant| now.saturating_duration_since(since) > OPEN_FOR;
         let old: Vec<_> = self.asking.extract_if(.., |_, open| is_old(open.since)).collect();
         for (_, open) in old {
@@ -227,8 +265,8 @@ impl Spans {
             parent_span_is_remote: open.kind == SpanKind::Server && open.parent != 0,
             span_kind: open.kind,
             name: open.name.into(),
-            start_time: wall(open.since),
-            end_time: wall(ended),
+            start_time: self.wall.time(open.since),
+            end_time: self.wall.time(ended),
             attributes,
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
@@ -276,10 +314,4 @@ fn answer_to(message: &Message) -> Option<(u64, bool)> {
         Message::ReplicateRefused { op, .. } | Message::FetchRefused { op, .. } => Some((*op, true)),
         _ => None,
     }
-}
-
-/// When `at` was, by the wall clock.
-fn wall(at: Instant) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_sub(at.elapsed()).unwrap_or(now)
 }

@@ -24,6 +24,7 @@ use crate::v1::{session_reply::Reply, session_request::Request};
 #[derive(Debug, Clone)]
 pub struct Session {
     stream: Arc<Stream>,
+    traceparent: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -56,7 +57,13 @@ impl Session {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let reader = tokio::spawn(read_replies(replies, Arc::clone(&waiting)));
         let (permits, next_id) = (Semaphore::new(in_flight), AtomicU64::new(1));
-        Ok(Self { stream: Arc::new(Stream { requests, waiting, permits, next_id, reader }) })
+        let stream = Arc::new(Stream { requests, waiting, permits, next_id, reader });
+        Ok(Self { stream, traceparent: None })
+    }
+
+    /// The same session, whose requests say that they are part of this span (W3C `traceparent`).
+    pub fn traced(&self, traceparent: &str) -> Self {
+        Self { stream: Arc::clone(&self.stream), traceparent: Some(traceparent.into()) }
     }
 
     /// Whether the stream has ended; every call fails from then on.
@@ -121,7 +128,9 @@ impl Session {
         let (answer, call) = oneshot::channel();
         let ticket = Ticket::new(stream, answer)?;
         let remaining = deadline.saturating_duration_since(Instant::now());
-        let message = SessionRequest { id: ticket.id, request: Some(request(node_timeout_ms(remaining))) };
+        let request = Some(request(node_timeout_ms(remaining)));
+        let traceparent = self.traceparent.as_deref().unwrap_or_default().to_owned();
+        let message = SessionRequest { id: ticket.id, request, traceparent };
         check_size(&message)?;
         let queued = timeout_at(deadline, stream.requests.send(message)).await;
         queued.map_err(|_| late("the stream did not take the request", false))?.map_err(|_| stream.end(false))?;

@@ -79,7 +79,7 @@ impl Kv for Echo {
         let mut requests = request.into_inner();
         let (replies, stream) = mpsc::channel(REPLIES_MAX);
         tokio::spawn(async move {
-            while let Ok(Some(SessionRequest { id, request })) = requests.message().await {
+            while let Ok(Some(SessionRequest { id, request, .. })) = requests.message().await {
                 let Some(session_request::Request::Put(put)) = request else { return };
                 let reply = SessionReply { id, reply: Some(session_reply::Reply::Put(echo(put))) };
                 if replies.send(Ok(reply)).await.is_err() {

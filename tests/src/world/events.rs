@@ -94,7 +94,7 @@ impl World {
                     self.judge.breach(Invariant::NoFalseFence, format!("n{node} refused the bootstrap: {why}"));
                 }
                 Effect::Observe(event) => self.trace.note(self.now, || format!("n{node} observes {event:?}")),
-                Effect::AdminReply { .. } | Effect::Connect(_) => {}
+                Effect::AdminReply { .. } | Effect::Connect(_) | Effect::Runs { .. } => {}
             }
         }
     }

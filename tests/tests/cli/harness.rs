@@ -93,7 +93,8 @@ fn finish(child: Child, words: &[&str]) -> Outcome {
     }
 }
 
-fn command(words: &[&str], directory: &Path) -> Command {
+/// The command, to be started.
+pub fn command(words: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(binaries::program("driftkv"));
     command.args(words).current_dir(directory).env_remove("DRIFTKV_ENDPOINTS");
     command
@@ -248,7 +249,8 @@ impl Drop for Up {
     }
 }
 
-fn signal(pid: u32, signal: Signal) {
+/// Sends a signal to a process of ours.
+pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let _ = kill_process(pid, signal);
 }

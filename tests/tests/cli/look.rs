@@ -25,7 +25,7 @@ fn status_has_a_line_for_each_node_and_says_who_is_away() {
     let lines: Vec<&str> = text.text().lines().collect();
     assert!(lines[0].starts_with("cluster ") && lines[0].ends_with(", layout 1"), "{lines:?}");
     let headings: Vec<&str> = lines[1].split_whitespace().collect();
-    assert_eq!(headings, ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "TREES", "PEERS", "HINTS", "FAULTS"]);
+    assert_eq!(headings, ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "PARTITIONS", "PEERS", "HINTS", "FAULTS"]);
     let first: Vec<&str> = lines[2].split_whitespace().collect();
     assert_eq!(first[..4], ["t-0", "a", "serving", "1"]);
     assert!(!text.text().contains('\x1b'), "no colour into a pipe");

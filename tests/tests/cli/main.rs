@@ -10,3 +10,4 @@ mod load;
 mod look;
 mod manual;
 mod up;
+mod watch;

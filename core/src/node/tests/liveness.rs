@@ -78,7 +78,7 @@ fn a_late_answer_counts_until_the_deadline() {
     let sent = net.sent.iter().find(|(_, node, m)| node.0 == to && matches!(m, Message::Replicate(_)));
     let (_, _, message) = sent.unwrap().clone();
     net.cut.clear();
-    let envelope = super::Envelope { layout_version: 1, boot: 1, synced: super::CommitNo(1), message };
+    let envelope = super::Envelope { layout_version: 1, boot: 1, synced: super::CommitNo(1), trace: None, message };
     let from = Incarnation(owners[0] as u64 + 1);
     net.input(owners[1], Input::Peer { from, at: net.now, envelope });
     assert!(matches!(net.replies[&1], Ok(Reply::Put { .. })), "{:?}", net.replies[&1]);

@@ -13,7 +13,7 @@ use crate::store::{MemStore, Space, Store};
 use crate::time::Time;
 
 fn envelope(boot: u32, message: Message) -> Envelope {
-    Envelope { layout_version: 1, boot, synced: CommitNo(1), message }
+    Envelope { layout_version: 1, boot, synced: CommitNo(1), trace: None, message }
 }
 
 #[test]

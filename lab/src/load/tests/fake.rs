@@ -45,7 +45,7 @@ impl Fake {
 
     async fn talk(self, mut requests: Streaming<SessionRequest>, replies: mpsc::Sender<Result<SessionReply, Status>>) {
         let mut stands_still = self.stands_still.subscribe();
-        while let Ok(Some(SessionRequest { id, request: Some(request) })) = requests.message().await {
+        while let Ok(Some(SessionRequest { id, request: Some(request), .. })) = requests.message().await {
             self.requests.fetch_add(1, Ordering::Relaxed);
             stands_still.wait_for(|stands_still| !stands_still).await.unwrap();
             let achieved = Some(v1::Achieved { primaries: 2, fallbacks: 0, strict: true });

@@ -1,7 +1,7 @@
 //! The service over a real socket, with an engine that the test plays and faults that are real.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use driftkv_core::effect::{AdminReply, AdminRequest, Status as CoreStatus};
+use driftkv_core::effect::{AdminReply, AdminRequest, PartitionDigest, Status as CoreStatus};
 use driftkv_core::id::{CommitNo, Incarnation, PartitionId};
 use driftkv_proto::v1::admin_client::AdminClient;
 use driftkv_proto::v1::{self, ApplyFaultsRequest, ClearFaultsRequest, GetFaultsRequest};
@@ -116,6 +116,7 @@ async fn status_layout_and_digest_come_from_the_engine() {
             hints: vec![],
             partitions_owned: 0,
             partitions_built: 0,
+            partitions_dirty: 0,
             keys: 0,
             in_flight: 0,
             counters: vec![],
@@ -127,6 +128,10 @@ async fn status_layout_and_digest_come_from_the_engine() {
         let (request, to) = asked(&mut inbox).await;
         assert!(matches!(request, AdminRequest::Digest(PartitionId(2))));
         to.send(AdminReply::Digest { root: 258, keys: 6, is_built: true }).unwrap();
+        let (request, to) = asked(&mut inbox).await;
+        assert!(matches!(request, AdminRequest::Digests));
+        let digest = PartitionDigest { partition: PartitionId(2), root: 258, keys: 6, is_built: true };
+        to.send(AdminReply::Digests(vec![digest])).unwrap();
     });
     let status = soon(admin.status(v1::StatusRequest {})).await.unwrap().into_inner();
     assert_eq!((status.name.as_str(), status.zone.as_str(), status.state.as_str()), ("demo-1", "z", "empty"));
@@ -136,6 +141,8 @@ async fn status_layout_and_digest_come_from_the_engine() {
     assert_eq!(layout.version, 0, "there is none yet");
     let digest = soon(admin.digest(v1::DigestRequest { partition: 2 })).await.unwrap().into_inner();
     assert_eq!((digest.root.to_vec(), digest.keys, digest.is_built), (vec![0, 0, 0, 0, 0, 0, 1, 2], 6, true));
+    let digests = soon(admin.digests(v1::DigestsRequest {})).await.unwrap().into_inner().partitions;
+    assert_eq!(digests, [v1::PartitionDigest { partition: 2, root: 258, keys: 6, is_built: true }]);
     soon(engine).await.unwrap();
 }
 

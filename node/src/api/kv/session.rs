@@ -18,6 +18,7 @@ use tonic::{Status, Streaming};
 
 use crate::convert::{answer, client};
 use crate::driver::{Handle, Outcome, ReplyTo};
+use crate::traces;
 
 /// Requests of one session that the engine has at a time.
 pub const IN_FLIGHT_MAX: usize = 1_024;
@@ -70,7 +71,7 @@ impl Session {
     }
 
     /// Hands one request to the engine. Returns the reply if it is refused here.
-    fn ask(&mut self, SessionRequest { id, request }: SessionRequest) -> Option<SessionReply> {
+    fn ask(&mut self, SessionRequest { id, request, traceparent }: SessionRequest) -> Option<SessionReply> {
         let request = match client::session(request) {
             Ok(request) => request,
             Err(invalid) => return Some(failed(id, &Failure::from(invalid))),
@@ -80,7 +81,8 @@ impl Session {
             Request::Put(put) => Some(put.request),
         };
         let slot = self.waiting.enter(Caller { id, put });
-        let refused = self.handle.ask(request, ReplyTo::Session { id: slot, to: self.to.clone() }).err()?;
+        let to = ReplyTo::Session { id: slot, to: self.to.clone() };
+        let refused = self.handle.ask(request, traces::parse(&traceparent), to).err()?;
         self.waiting.leave(slot);
         Some(failed(id, &refused))
     }

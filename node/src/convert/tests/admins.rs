@@ -81,6 +81,7 @@ fn a_status_names_peers_hint_targets_and_the_node_itself() {
             hints: vec![(Incarnation(2), 8, 9), (Incarnation(99), 1, 2)],
             partitions_owned: 10,
             partitions_built: 11,
+            partitions_dirty: 0,
             keys: 12,
             in_flight: 13,
             counters: vec![("hints_stored", 14)],

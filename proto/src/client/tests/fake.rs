@@ -61,7 +61,7 @@ impl Fake {
     /// Gets wait for a second one and are answered in pairs, the later first. Putting `end` ends the stream.
     async fn talk(self, mut requests: Streaming<SessionRequest>, replies: mpsc::Sender<Result<SessionReply, Status>>) {
         let mut held: Option<SessionReply> = None;
-        while let Ok(Some(SessionRequest { id, request: Some(request) })) = requests.message().await {
+        while let Ok(Some(SessionRequest { id, request: Some(request), .. })) = requests.message().await {
             let ready = match request {
                 session_request::Request::Get(get) => {
                     let reply = SessionReply {

@@ -34,7 +34,7 @@ impl Raw {
     }
 
     async fn say(&self, id: u64, request: Option<Wire>) {
-        soon(self.requests.send(SessionRequest { id, request })).await.unwrap();
+        soon(self.requests.send(SessionRequest { id, request, ..Default::default() })).await.unwrap();
     }
 
     async fn hear(&mut self) -> Result<Option<SessionReply>, Status> {
@@ -163,7 +163,7 @@ async fn a_session_that_is_full_is_not_read_until_a_reply_has_left() {
     let requests = raw.requests.clone();
     let sender = tokio::spawn(async move {
         for id in 0..(IN_FLIGHT_MAX + MORE) as u64 {
-            requests.send(SessionRequest { id, request: get("k") }).await.unwrap();
+            requests.send(SessionRequest { id, request: get("k"), ..Default::default() }).await.unwrap();
         }
     });
     soon(asked.wait_for(|count| *count == IN_FLIGHT_MAX)).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_client_that_hangs_up_takes_its_session_with_it() {
 async fn a_client_that_has_said_its_last_still_gets_its_replies_and_then_the_end() {
     let (kv, mut inbox) = start_raw().await;
     let Raw { requests, mut replies } = Raw::open(kv).await;
-    requests.send(SessionRequest { id: 1, request: get("k") }).await.unwrap();
+    requests.send(SessionRequest { id: 1, request: get("k"), ..Default::default() }).await.unwrap();
     drop(requests);
     let (_, to) = asked(&mut inbox).await;
     to.send(got(&[]));
@@ -250,7 +250,7 @@ async fn refusals_of_the_engine_are_answered_and_give_their_place_back() {
     let requests = Arc::new(raw.requests.clone());
     let sender = tokio::spawn(async move {
         for id in 0..2 * IN_FLIGHT_MAX as u64 {
-            requests.send(SessionRequest { id, request: put("k") }).await.unwrap();
+            requests.send(SessionRequest { id, request: put("k"), ..Default::default() }).await.unwrap();
         }
     });
     for _ in 0..2 * IN_FLIGHT_MAX {
