@@ -76,9 +76,8 @@ impl Seen {
     }
 
     fn json(&self) -> Value {
-        let mut json = json(&self.answers);
-        json["divergence"] = self.divergence.as_ref().map_or(Value::Null, Divergence::json);
-        json
+        let divergence = self.divergence.as_ref().map(Divergence::json);
+        json!({ "nodes": self.answers.iter().map(answer_json).collect::<Vec<_>>(), "divergence": divergence })
     }
 }
 
@@ -200,12 +199,11 @@ fn faults(status: &StatusReply) -> String {
     }
 }
 
-fn json(answers: &[Answer<StatusReply>]) -> Value {
-    let node = |(node, answer): &Answer<StatusReply>| match answer {
+fn answer_json((node, answer): &Answer<StatusReply>) -> Value {
+    match answer {
         Ok(status) => node_json(status),
         Err(failure) => json!({ "name": node.name, "admin": node.address, "error": failure.message }),
-    };
-    json!({ "nodes": answers.iter().map(node).collect::<Vec<_>>() })
+    }
 }
 
 fn node_json(status: &StatusReply) -> Value {

@@ -67,7 +67,7 @@ fn watching_shows_block_after_block_into_a_pipe_and_ctrl_c_ends_it_well() {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
     let next_time = || loop {
-        let line: String = lines.recv_timeout(SOON).expect("another block");
+        let line: String = lines.recv_timeout(SOON).unwrap();
         assert!(!line.contains('\x1b'), "{line:?}");
         if line.ends_with(" UTC") {
             return line;

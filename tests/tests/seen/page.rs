@@ -29,7 +29,7 @@ pub struct Page(String);
 impl Page {
     /// Of node `index`.
     pub async fn of(cluster: &Cluster, index: usize) -> Page {
-        let (status, body) = get(cluster.nodes[index].metrics, "/metrics").await.expect("a page");
+        let (status, body) = get(cluster.nodes[index].metrics, "/metrics").await.unwrap();
         assert!(status == 200 && body.ends_with("# EOF\n"), "{status} {body}");
         Page(body)
     }
