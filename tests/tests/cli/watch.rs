@@ -1,7 +1,7 @@
 //! What `status` says of the replicas, and how `--watch` goes on and ends; `--trace`.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 
 use rustix::process::Signal;
@@ -55,28 +55,37 @@ fn replicas_agree_then_differ_behind_a_cut_and_agree_again() {
     assert!(text.contains("replicas were not compared"), "each partition has an owner that is silent:\n{text}");
 }
 
-#[test]
-fn watching_shows_block_after_block_into_a_pipe_and_ctrl_c_ends_it_well() {
-    let up = Up::start(&manifest(3, ""));
-    let mut child = command(&["status", "--watch=100ms"], up.directory.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// `status --watch` into a pipe: the process and its lines as they come.
+fn watching(up: &Up, words: &[&str]) -> (Child, mpsc::Receiver<String>) {
+    let words = [&["status", "--watch=100ms"], words].concat();
+    let mut child = command(&words, up.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let (sender, lines) = mpsc::channel();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-    let next_time = || loop {
-        let line: String = lines.recv_timeout(SOON).unwrap();
+    (child, lines)
+}
+
+#[test]
+fn watching_shows_block_after_block_into_a_pipe_and_ctrl_c_ends_it_well() {
+    let up = Up::start(&manifest(3, ""));
+    let (mut child, lines) = watching(&up, &[]);
+    let mut blocks = 0;
+    while blocks < 3 {
+        let line = lines.recv_timeout(SOON).unwrap();
         assert!(!line.contains('\x1b'), "{line:?}");
-        if line.ends_with(" UTC") {
-            return line;
-        }
-    };
-    let blocks: Vec<String> = (0..3).map(|_| next_time()).collect();
+        blocks += usize::from(line.ends_with(" UTC"));
+    }
     signal(child.id(), Signal::INT);
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(0), "{blocks:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let (mut child, lines) = watching(&up, &["-o", "json"]);
+    for _ in 0..2 {
+        let seen: serde_json::Value = serde_json::from_str(&lines.recv_timeout(SOON).unwrap()).unwrap();
+        assert_eq!(seen["nodes"].as_array().map(Vec::len), Some(3), "one line is one whole value: {seen}");
+        assert!(seen["divergence"]["partitionsAlike"].is_u64(), "{seen}");
+    }
+    signal(child.id(), Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
