@@ -1,8 +1,9 @@
 //! `driftkv lab load`: finds the cluster, makes the plan, runs it, shows how it goes and what came of it.
 //! Order: plan, endpoints, experiment and directory are checked before the first request, so that a mistake leaves nothing behind.
 //! Ctrl-C ends the run in order, with what was measured so far; a second one ends it at once.
-//! Not here: sending and measuring (`driftkv_lab`), the plan from flags (`plan`), progress (`progress`), faults (`target`).
+//! Not here: sending and measuring (`driftkv_lab`), the plan from flags (`plan`), progress (`progress`), faults (`injection`, `target`).
 
+mod injection;
 mod plan;
 mod progress;
 mod target;
@@ -16,14 +17,16 @@ use driftkv_lab::plan::{Fingerprint, Plan, lines};
 use driftkv_lab::results::Results;
 use driftkv_lab::run_dir::{FileError, RunDir};
 use driftkv_lab::target::Target;
+use tokio::sync::oneshot;
 
 use crate::args::{LabCommand, LoadArgs, Output};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
 use crate::style::{self, Paint};
 use crate::up::signals::Signals;
+use injection::{Chaos, Injection, alongside};
 use progress::Display;
-use target::{Chaos, KnownCluster};
+use target::KnownCluster;
 
 /// Runs the command.
 pub async fn run(command: &LabCommand) -> Result<(), Failure> {
@@ -45,10 +48,14 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let out = args.out.as_ref().map(|path| RunDir::create(path)).transpose().map_err(|error| out_failure(&error))?;
     let display = Display::new(&plan, clients.len());
-    let options = options(args, cluster.quorums(), out.clone(), Arc::clone(&stop), &display);
-    let running = target::alongside(load::run(&plan, &clients, options), chaos, &cluster, &display);
-    let outcome = tokio::select! {
-        outcome = running => outcome,
+    let (on_start, started) = oneshot::channel();
+    let options = Options {
+        on_start: Some(on_start),
+        ..options(args, cluster.quorums(), out.clone(), Arc::clone(&stop), &display)
+    };
+    let running = alongside(load::run(&plan, &clients, options), chaos, started, out.clone(), &cluster, &display);
+    let (outcome, injection) = tokio::select! {
+        both = running => both,
         () = twice(&mut signals, &stop, &display) => {
             display.clear();
             return Err(Failure::failed("stopped at once; nothing was summed up"));
@@ -60,8 +67,9 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
         let _ = out.as_ref().map(|out| std::fs::remove_dir(out.path()));
         load_failure(&error, args)
     })?;
-    let results = Results::new(&plan, clients.len(), &outcome);
-    report(&results, out.as_ref(), args.output)
+    let results = Results::new(&plan, clients.len(), &outcome, &injection.records);
+    report(&results, out.as_ref(), args.output)?;
+    verdict(&results, injection)
 }
 
 fn options(
@@ -108,9 +116,17 @@ fn report(results: &Results, out: Option<&RunDir>, output: Output) -> Result<(),
     if let Some(out) = out {
         eprintln!("kept in {}", out.path().display());
     }
+    Ok(())
+}
+
+/// Fails if nothing succeeded, or what was to happen did not.
+fn verdict(results: &Results, injection: Injection) -> Result<(), Failure> {
+    if let Some(damage) = &injection.damage {
+        return Err(out_failure(damage));
+    }
     match results.ok {
         0 => Err(Failure::unavailable("no operation succeeded").hint("`driftkv status` shows who is reachable.")),
-        _ => Ok(()),
+        _ => injection.failure.map_or(Ok(()), Err),
     }
 }
 
@@ -118,6 +134,7 @@ fn painted(text: &str, paint: Paint) -> String {
     let paint_line = |line: &str| match line {
         _ if line.contains("COUNT") => paint.bold(line),
         _ if line.starts_with("saturated") || line.starts_with("loader-limited") => paint.yellow(line),
+        _ if line.starts_with("no evidence") || line.contains(" did not begin: ") => paint.yellow(line),
         _ if line.starts_with("errors") => paint.red(line),
         _ => line.to_owned(),
     };

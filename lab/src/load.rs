@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use driftkv_proto::error::KvError;
 use driftkv_proto::v1::ReadMode;
+use tokio::sync::oneshot;
 
 use crate::history;
 use crate::plan::{Filler, Pace, Plan, PlanError};
@@ -66,6 +67,8 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// Called every second.
     pub on_progress: Option<OnProgress>,
+    /// Told when the run begins: the moment from which its times count.
+    pub on_start: Option<oneshot::Sender<Instant>>,
 }
 
 /// The quorums of a cluster; 0: not known.
@@ -93,6 +96,7 @@ impl Default for Options {
             sessions: None,
             stop: Arc::default(),
             on_progress: None,
+            on_start: None,
         }
     }
 }
@@ -158,6 +162,8 @@ pub async fn run(plan: &Plan, endpoints: &[String], mut options: Options) -> Res
     run.wait_for_a_link(endpoints).await?;
     let logs = options.out.as_ref().map(|out| run.keep(out)).transpose()?;
     run.started = Instant::now();
+    // Whoever does not listen any more does not need to know.
+    let _ = options.on_start.take().map(|on_start| on_start.send(run.started));
     let run = Arc::new(run);
     let (finished, report) = tokio::sync::watch::channel(false);
     let ticker = tokio::spawn(meter::tick(Arc::clone(&run), logs, options.on_progress.take(), report));

@@ -194,6 +194,14 @@ impl Plan {
         Stream::new(self.seed, &self.workload, worker, targets)
     }
 
+    /// How long it lasts; `None` if the number of operations decides.
+    pub fn duration(&self) -> Option<Duration> {
+        match self.pace {
+            Pace::Closed { until: Until::Ops(_) } => None,
+            Pace::Closed { until: Until::After(duration) } | Pace::Open { duration, .. } => Some(duration),
+        }
+    }
+
     /// How many operations there will be; `None` if time decides.
     pub fn ops(&self) -> Option<u64> {
         match &self.pace {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::faults::{FaultRecord, Injected};
 use crate::load::{Latency, Outcome, Reading};
 use crate::plan::{Action, Plan};
 
@@ -35,6 +36,8 @@ pub struct Results {
     pub ok_per_s: f64,
     /// Failures by their names.
     pub errors: BTreeMap<String, u64>,
+    /// What went wrong on purpose.
+    pub faults: Vec<Injected>,
     /// Of an open loop.
     pub open_loop: Option<OpenLoop>,
     /// Each kind of operation, then all together; the response before the service.
@@ -95,8 +98,8 @@ pub struct Quantile {
 }
 
 impl Results {
-    /// Sums up the `outcome` of `plan`, which went to `targets` nodes.
-    pub fn new(plan: &Plan, targets: usize, outcome: &Outcome) -> Self {
+    /// Sums up the `outcome` of `plan`, which went to `targets` nodes, and met `faults`.
+    pub fn new(plan: &Plan, targets: usize, outcome: &Outcome, faults: &[FaultRecord]) -> Self {
         let stats = &outcome.stats;
         Self {
             run: format!("{:016x}", outcome.run),
@@ -110,6 +113,7 @@ impl Results {
             info: stats.info(),
             ok_per_s: outcome.ok_rate(),
             errors: stats.errors().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            faults: Injected::of(faults),
             open_loop: outcome.health.map(|health| OpenLoop {
                 due: health.due,
                 offered_per_s: health.offered_rate,

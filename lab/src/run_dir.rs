@@ -1,12 +1,13 @@
-//! The directory of one run: `plan.json`, `history.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`.
+//! The directory of one run: `plan.json`, `history.jsonl`, `faults.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`.
 //! Invariant: nothing that is there is ever overwritten: a run has a directory of its own.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::faults::FaultRecord;
 use crate::plan::Plan;
 
 mod hdr;
@@ -58,6 +59,17 @@ impl RunDir {
     /// Keeps the plan, to be read again as it is.
     pub(crate) fn write_plan(&self, plan: &Plan) -> Result<(), FileError> {
         self.write_json("plan.json", plan)
+    }
+
+    /// Adds a line to `faults.jsonl`, and has it on disk.
+    pub fn add_fault(&self, record: &FaultRecord) -> Result<(), FileError> {
+        let path = self.path.join("faults.jsonl");
+        let append = || {
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all((serde_json::to_string(record)? + "\n").as_bytes())?;
+            file.sync_data()
+        };
+        append().map_err(FileError::at(&path))
     }
 
     /// Keeps what came of the run: for programs, and as a person was told.

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use crate::faults::Evidence;
 use crate::load::Quorums;
 
 /// A node of a cluster under test.
@@ -32,6 +33,6 @@ pub trait Target {
     /// Starts an experiment on every node, or on none; gives its id.
     fn apply(&self, experiment: &str) -> impl Future<Output = Result<String, Self::Error>> + Send;
 
-    /// Ends the experiment `id` wherever it still goes on.
-    fn clear(&self, id: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// Ends the experiment `id` wherever it still goes on; gives what each node says of it.
+    fn clear(&self, id: &str) -> impl Future<Output = Vec<Evidence>> + Send;
 }

@@ -21,7 +21,14 @@ pub fn of(args: &LoadArgs) -> Result<Plan, Failure> {
         None => from_flags(args)?,
     };
     plan.check().map_err(|error| failure(&error, args))?;
-    Ok(plan)
+    match plan.duration() {
+        Some(length) if args.chaos.is_some() && args.chaos_at >= length => {
+            let (at, end) = (args.chaos_at.as_secs_f64(), length.as_secs_f64());
+            let why = format!("--chaos-at: the experiment would begin at {at} s, and the run is over at {end} s");
+            Err(Failure::usage(why).hint("Nothing was sent."))
+        }
+        _ => Ok(plan),
+    }
 }
 
 /// What `error` means for a person who gave `args`.
@@ -117,6 +124,7 @@ mod tests {
         assert_eq!(plan("--ops 5").unwrap().pace, Pace::Closed { until: Until::Ops(5) });
         assert!(matches!(plan("").unwrap().pace, Pace::Closed { until: Until::After(_) }));
         assert!(matches!(plan("--rate 5 --in-flight 7").unwrap().pace, Pace::Open { in_flight: 7, .. }));
+        assert!(plan("--ops 5 --chaos x.yaml").is_ok(), "nobody knows how long operations take");
         assert!(matches!(plan("--arrivals ramp:1:5").unwrap().pace, Pace::Open { .. }));
     }
 
@@ -130,6 +138,8 @@ mod tests {
             ("--in-flight 5", "--workers"),
             ("--distribution zipf:-1", "--distribution"),
             ("--plan /no/such/file", "/no/such/file"),
+            ("--duration 1s --chaos x.yaml", "--chaos-at"),
+            ("--rate 5 --duration 5s --chaos x.yaml --chaos-at 5s", "--chaos-at"),
         ] {
             let failure = plan(flags).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{flags}");

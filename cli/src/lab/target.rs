@@ -3,18 +3,17 @@
 //! same for processes that somebody else supervises.
 
 use std::path::Path;
-use std::pin::pin;
-use std::time::Duration;
 
-use driftkv_lab::load::{LoadError, Outcome, Quorums};
+use driftkv_lab::faults::{Evidence, State};
+use driftkv_lab::load::Quorums;
 use driftkv_lab::target::{Target, TargetNode};
-use driftkv_proto::faults::Experiment;
+use driftkv_proto::v1;
+use tonic::{Code, Response};
 
-use super::progress::Display;
 use crate::admin;
 use crate::chaos;
 use crate::endpoints::{AdminEndpoint, Endpoints};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl KnownCluster {
         Self { nodes: nodes.collect(), quorums: quorums.unwrap_or_default() }
     }
 
-    fn admin(&self) -> Vec<AdminEndpoint> {
+    pub(super) fn admin(&self) -> Vec<AdminEndpoint> {
         let admin = |node: &TargetNode| AdminEndpoint { name: node.name.clone(), address: node.admin.clone() };
         self.nodes.iter().map(admin).collect()
     }
@@ -66,62 +65,30 @@ impl Target for KnownCluster {
     async fn apply(&self, experiment: &str) -> Result<String, Failure> {
         let parsed = chaos::parse(experiment, Path::new("experiment"))?;
         let (_, verdict) = chaos::apply(&self.admin(), experiment, &parsed).await;
+        if let Err(Failure { exit: Exit::Unavailable, .. }) = &verdict {
+            // Those that did answer have taken it.
+            self.clear(&parsed.id).await;
+        }
         verdict.map(|()| parsed.id)
     }
 
-    async fn clear(&self, id: &str) -> Result<(), Failure> {
-        chaos::verdict(chaos::clear(&self.admin(), id).await)
+    async fn clear(&self, id: &str) -> Vec<Evidence> {
+        let request = v1::ClearFaultsRequest { id: id.to_owned() };
+        let question = move |mut client: admin::AdminClient| {
+            let request = request.clone();
+            async move {
+                match client.clear_faults(request).await {
+                    // A node that was started anew has nothing to end.
+                    Err(status) if status.code() == Code::NotFound => Ok(Response::new(v1::FaultStatus::default())),
+                    answer => answer,
+                }
+            }
+        };
+        let answers = admin::ask_all(&self.admin(), question).await;
+        let evidence = |(node, answer): admin::Answer<v1::FaultStatus>| match answer {
+            Ok(status) => Evidence::of(&node.name, id, &status),
+            Err(failure) => Evidence::without_counters(&node.name, State::Unknown(failure.message)),
+        };
+        answers.into_iter().map(evidence).collect()
     }
-}
-
-/// An experiment that waits for its moment.
-#[derive(Debug)]
-pub struct Chaos {
-    text: String,
-    id: String,
-    at: Duration,
-}
-
-impl Chaos {
-    /// The experiment in `file`. Errors: it is none, or the cluster would not survive it.
-    pub fn read(file: &Path, at: Duration, from: &Endpoints, cluster: &KnownCluster) -> Result<Self, Failure> {
-        let text = chaos::read(file)?;
-        let experiment: Experiment = chaos::parse(&text, file)?;
-        chaos::check(&experiment, from, &cluster.admin(), file)?;
-        Ok(Self { text, id: experiment.id, at })
-    }
-
-    async fn strike(&self, target: &impl Target<Error = Failure>, display: &Display) {
-        tokio::time::sleep(self.at).await;
-        let nodes = crate::style::count(target.nodes().len() as u64, "node");
-        match target.apply(&self.text).await {
-            Ok(id) => display.say(&format!("experiment {id} began on {nodes}")),
-            Err(failure) => display.say(&format!("experiment {} did not begin: {failure}", self.id)),
-        }
-    }
-}
-
-/// Runs `load`, and starts `chaos` in its time; what is still injected at the end of the load is ended.
-pub async fn alongside(
-    load: impl Future<Output = Result<Outcome, LoadError>>,
-    chaos: Option<Chaos>,
-    target: &impl Target<Error = Failure>,
-    display: &Display,
-) -> Result<Outcome, LoadError> {
-    let Some(chaos) = chaos else {
-        return load.await;
-    };
-    let mut load = pin!(load);
-    let early = tokio::select! {
-        outcome = &mut load => Some(outcome),
-        () = chaos.strike(target, display) => None,
-    };
-    let outcome = match early {
-        Some(outcome) => outcome,
-        None => load.await,
-    };
-    if let Err(failure) = target.clear(&chaos.id).await {
-        display.say(&format!("experiment {} could not be ended: {failure}", chaos.id));
-    }
-    outcome
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{OpenLoop, Quantile, Results, Row};
+use crate::faults::Injected;
 use crate::load::Reading;
+
+const COLUMNS: usize = 80;
 
 impl fmt::Display for Results {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,6 +29,7 @@ impl fmt::Display for Results {
             )?,
             None => writeln!(out, "{:.1}/s", self.ok_per_s)?,
         }
+        self.faults.iter().try_for_each(|fault| writeln!(out, "{}", wrapped(&sentence(fault))))?;
         writeln!(out)?;
         writeln!(out, "{:<16}{:>9}{:>11}{:>11}{:>11}{:>11}{:>11}", "", "COUNT", "P50", "P90", "P99", "P99.9", "MAX")?;
         let mut op = "";
@@ -36,6 +40,31 @@ impl fmt::Display for Results {
         }
         self.remarks().iter().try_for_each(|remark| write!(out, "\n{remark}\n"))
     }
+}
+
+/// What became of an experiment.
+fn sentence(fault: &Injected) -> String {
+    match (fault.began_s, fault.ended_s, &fault.why_not) {
+        (Some(began), Some(ended), _) => format!("experiment {}: {began:.1} s to {ended:.1} s", fault.id),
+        (Some(began), None, _) => format!("experiment {}: from {began:.1} s", fault.id),
+        (None, _, why) => format!("experiment {} did not begin: {}", fault.id, why.as_deref().unwrap_or("unknown")),
+    }
+}
+
+/// `text` in lines of at most [`COLUMNS`], all but the first indented; a longer word has a line of its own.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    lines.join("\n")
 }
 
 fn line(out: &mut fmt::Formatter<'_>, name: &str, row: &Row) -> fmt::Result {
@@ -51,6 +80,9 @@ impl Results {
         let mut remarks = Vec::new();
         if self.is_stopped {
             remarks.push("stopped before its end: these are the operations until then.".to_owned());
+        }
+        for fault in self.faults.iter().filter(|fault| fault.began_s.is_some() && !fault.is_evident) {
+            remarks.push(format!("no evidence: no node counted anything of experiment {}.", fault.id));
         }
         if !self.errors.is_empty() {
             let errors: Vec<String> = self.errors.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -92,7 +124,12 @@ impl OpenLoop {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{OpenLoop, Quantile, Results, Row};
+    use super::{Injected, OpenLoop, Quantile, Results, Row};
+
+    fn injected() -> Injected {
+        let (began_s, ended_s) = (Some(8.02), Some(11.0));
+        Injected { id: "nap".to_owned(), began_s, ended_s, is_evident: false, why_not: None }
+    }
 
     fn results(open_loop: Option<OpenLoop>) -> Results {
         let bound = Quantile { us: 123_456_789, is_at_least: true };
@@ -122,6 +159,10 @@ mod tests {
             info: 5,
             ok_per_s: 0.5,
             errors: BTreeMap::from([("timeout".to_owned(), 7)]),
+            faults: vec![
+                Injected { began_s: None, ended_s: None, why_not: Some("why ".repeat(40)), ..injected() },
+                injected(),
+            ],
             open_loop,
             latencies: vec![row("response", 7), row("service", 7), all],
             history_records: None,
@@ -140,6 +181,9 @@ mod tests {
         };
         let text = results(Some(open)).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        for part in ["nap: 8.0 s to 11.0 s", "nap did not begin: why why", "no evidence: no node"] {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
         for part in
             [">= 123.5 s", "12.3 ms", "saturated", "loader-limited", "errors: timeout 7", "stopped", "never sent: 7."]
         {

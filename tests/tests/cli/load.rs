@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use driftkv_lab::faults::FaultRecord;
 use driftkv_lab::history::{Op, Reader, Record};
 use driftkv_lab::load::Status;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::harness::{Outcome, Up, driftkv, free_base_port, manifest};
 
 /// The words of a load.
-fn load<'a>(words: &[&'a str]) -> Vec<&'a str> {
+pub fn load<'a>(words: &[&'a str]) -> Vec<&'a str> {
     ["lab", "load"].iter().chain(words).copied().collect()
 }
 
@@ -49,6 +50,26 @@ fn a_paused_node_shows_in_the_response_and_not_in_the_service() {
     assert!(uncorrected * 2 < corrected, "uncorrected p99 {uncorrected} us beside {corrected} us");
     assert_eq!(results["open_loop"]["due"], 20_000);
     assert_is_whole(&up.directory.path().join("run"), &results);
+    assert_tells_of_the_pause(&up.directory.path().join("run"), &results);
+}
+
+/// What was injected, when, and what the nodes counted, is in the files of the run.
+fn assert_tells_of_the_pause(run: &Path, results: &Value) {
+    let fault = &results["faults"][0];
+    assert_eq!((&fault["id"], &fault["is_evident"]), (&"nap".into(), &true.into()), "{fault}");
+    let (began, ended) = (fault["began_s"].as_f64().unwrap(), fault["ended_s"].as_f64().unwrap());
+    assert!(began >= 8.0 && (ended - began - 3.0).abs() < 0.001, "{began} s to {ended} s: it ends by itself after 3 s");
+    let lines = fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    let [began, healed]: [FaultRecord; 2] =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    let FaultRecord::Began { requested_ns, applied_ns, targets, text, .. } = began else { panic!("{lines}") };
+    assert!((8_000_000_000..=applied_ns).contains(&requested_ns), "{requested_ns} ns, {applied_ns} ns");
+    assert!(targets == ["t-0", "t-1", "t-2"] && text.contains("pause"), "{lines}");
+    let FaultRecord::Healed { evidence, .. } = healed else { panic!("{lines}") };
+    let paused: Vec<&str> =
+        evidence.iter().filter(|evidence| evidence.is_evident()).map(|evidence| evidence.node.as_str()).collect();
+    assert_eq!(paused, ["t-0"], "{lines}");
+    assert!(fs::read_to_string(run.join("summary.txt")).unwrap().contains("experiment nap: "));
 }
 
 /// The directory of a run holds everything, once.

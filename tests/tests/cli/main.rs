@@ -7,6 +7,7 @@ mod compose;
 mod data;
 mod harness;
 mod load;
+mod load_faults;
 mod look;
 mod manual;
 mod up;
