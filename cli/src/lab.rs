@@ -28,6 +28,9 @@ use injection::{Chaos, Injection, alongside};
 use progress::Display;
 use target::KnownCluster;
 
+/// Lines of the summary begin so that make its numbers doubtful.
+const DOUBTS: [&str; 3] = ["saturated", "failures", "loader-limited"];
+
 /// Runs the command.
 pub async fn run(command: &LabCommand) -> Result<(), Failure> {
     match command {
@@ -43,6 +46,7 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
         return print_plan(&plan, clients.len());
     }
     let cluster = KnownCluster::find(&endpoints, args.chaos.is_some()).await;
+    refuse_quorums(args, cluster.quorums())?;
     let chaos = args.chaos.as_ref().map(|file| Chaos::read(file, args.chaos_at, &endpoints, &cluster)).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new()?;
@@ -94,6 +98,20 @@ fn options(
     }
 }
 
+/// No node would take a quorum above N; said before anything is sent, where N is known.
+fn refuse_quorums(args: &LoadArgs, cluster: Quorums) -> Result<(), Failure> {
+    let too_many = [("-r", args.request.r), ("-w", args.request.w)]
+        .into_iter()
+        .find_map(|(flag, count)| count.filter(|count| cluster.n > 0 && *count > cluster.n).map(|count| (flag, count)));
+    match too_many {
+        Some((flag, count)) => {
+            Err(Failure::usage(format!("{flag} {count}: a key has {} replicas in this cluster", cluster.n))
+                .hint("Nothing was sent."))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Asks the run to stop at the first signal; ends at the second.
 async fn twice(signals: &mut Signals, stop: &AtomicBool, display: &Display) {
     signals.next().await;
@@ -133,7 +151,7 @@ fn verdict(results: &Results, injection: Injection) -> Result<(), Failure> {
 fn painted(text: &str, paint: Paint) -> String {
     let paint_line = |line: &str| match line {
         _ if line.contains("COUNT") => paint.bold(line),
-        _ if line.starts_with("saturated") || line.starts_with("loader-limited") => paint.yellow(line),
+        _ if DOUBTS.iter().any(|doubt| line.starts_with(doubt)) => paint.yellow(line),
         _ if line.starts_with("no evidence") || line.contains(" did not begin: ") => paint.yellow(line),
         _ if line.starts_with("errors") => paint.red(line),
         _ => line.to_owned(),

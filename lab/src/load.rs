@@ -32,7 +32,7 @@ mod verdict;
 
 pub use health::Health;
 pub use latency::{Latency, Reading};
-pub use meter::{OpStats, Stats};
+pub use meter::{Errors, OpStats, Stats};
 pub use outcome::{OnProgress, Outcome, Progress};
 pub use sessions::Sessions;
 pub use verdict::Status;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::faults::{FaultRecord, Injected};
-use crate::load::{Latency, Outcome, Reading};
+use crate::load::{Errors, Latency, Outcome, Reading};
 use crate::plan::{Action, Plan};
 
 mod text;
@@ -35,7 +35,7 @@ pub struct Results {
     /// `ok` a second.
     pub ok_per_s: f64,
     /// Failures by their names.
-    pub errors: BTreeMap<String, u64>,
+    pub errors: BTreeMap<String, ErrorCount>,
     /// What went wrong on purpose.
     pub faults: Vec<Injected>,
     /// Of an open loop.
@@ -44,6 +44,15 @@ pub struct Results {
     pub latencies: Vec<Row>,
     /// Lines of the history after its header, if one was kept.
     pub history_records: Option<u64>,
+}
+
+/// The failures of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorCount {
+    /// How many.
+    pub count: u64,
+    /// What was said of the first of them; empty if nobody said anything.
+    pub first: String,
 }
 
 /// What an open loop asked for, and whether the loader kept to it.
@@ -55,9 +64,11 @@ pub struct OpenLoop {
     pub offered_per_s: f64,
     /// Operations a second, sent while the schedule lasted and answered well.
     pub achieved_per_s: f64,
-    /// 99th percentile of how late the loader itself was.
-    pub lag_p99_us: u64,
-    /// Less than 99 % of what was offered was achieved.
+    /// 99th percentile of how late the loader itself was; null if it sent nothing.
+    pub lag_p99_us: Option<u64>,
+    /// Operations that were not sent while the schedule lasted, or not answered in time.
+    pub late: u64,
+    /// More than 1 % of those due were late.
     pub is_saturated: bool,
     /// The loader was late by more than 1 ms, or by more than 5 % of the median response.
     pub is_loader_limited: bool,
@@ -74,18 +85,18 @@ pub struct Row {
     pub count: u64,
     /// How many of them got no answer.
     pub censored: u64,
-    /// Their mean; a lower bound if any is censored.
-    pub mean_us: f64,
+    /// Their mean; a lower bound if any is censored. Null, as all that follows, if there are none.
+    pub mean_us: Option<f64>,
     /// Half of all take no longer.
-    pub p50: Quantile,
+    pub p50: Option<Quantile>,
     /// 90 % of all take no longer.
-    pub p90: Quantile,
+    pub p90: Option<Quantile>,
     /// 99 %.
-    pub p99: Quantile,
+    pub p99: Option<Quantile>,
     /// 99.9 %.
-    pub p999: Quantile,
+    pub p999: Option<Quantile>,
     /// The longest.
-    pub max: Quantile,
+    pub max: Option<Quantile>,
 }
 
 /// A percentile.
@@ -112,13 +123,14 @@ impl Results {
             fail: stats.fail(),
             info: stats.info(),
             ok_per_s: outcome.ok_rate(),
-            errors: stats.errors().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            errors: stats.errors().iter().map(|(name, errors)| ((*name).to_owned(), errors.into())).collect(),
             faults: Injected::of(faults),
             open_loop: outcome.health.map(|health| OpenLoop {
                 due: health.due,
                 offered_per_s: health.offered_rate,
                 achieved_per_s: health.achieved_rate,
-                lag_p99_us: health.lag_p99.us,
+                lag_p99_us: health.lag_p99.map(|lag| lag.us),
+                late: health.late,
                 is_saturated: health.is_saturated,
                 is_loader_limited: health.is_loader_limited,
             }),
@@ -152,7 +164,7 @@ fn rows(outcome: &Outcome) -> Vec<Row> {
 
 impl Row {
     fn new(op: &str, kind: &'static str, latency: &Latency) -> Self {
-        let quantile = |quantile| Quantile::from(latency.quantile(quantile));
+        let quantile = |quantile| latency.quantile(quantile).map(Quantile::from);
         Self {
             op: op.to_owned(),
             kind,
@@ -163,8 +175,14 @@ impl Row {
             p90: quantile(0.9),
             p99: quantile(0.99),
             p999: quantile(0.999),
-            max: latency.max().into(),
+            max: latency.max().map(Quantile::from),
         }
+    }
+}
+
+impl From<&Errors> for ErrorCount {
+    fn from(errors: &Errors) -> Self {
+        Self { count: errors.count, first: errors.first.clone() }
     }
 }
 

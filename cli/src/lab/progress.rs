@@ -96,8 +96,8 @@ impl Goal {
 
 fn message(progress: &Progress) -> String {
     let errors = crate::style::count(progress.errors, "error");
-    match progress.p99.us {
-        0 => format!("nothing was answered, {errors}"),
-        _ => format!("{:.0}/s, p99 {}, {errors}", progress.rate, progress.p99),
+    match progress.p99 {
+        None => format!("nothing was answered, {errors}"),
+        Some(p99) => format!("{:.0}/s, p99 {p99}, {errors}", progress.rate),
     }
 }

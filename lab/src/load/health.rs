@@ -11,8 +11,8 @@ use super::meter::Stats;
 const LAG_US_MAX: u64 = 1_000;
 /// And beyond this share of the median response.
 const LAG_SHARE_MAX: f64 = 0.05;
-/// The least share of what was offered that must be achieved.
-const ACHIEVED_MIN: f64 = 0.99;
+/// The largest share of what was due that may be late.
+const LATE_SHARE_MAX: f64 = 0.01;
 
 /// How the loader did in an open loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,11 +23,13 @@ pub struct Health {
     pub offered_rate: f64,
     /// Operations a second that were sent while the schedule lasted and answered well.
     pub achieved_rate: f64,
-    /// 99th percentile of the time that operations waited for the loader although a slot was free.
-    pub lag_p99: Reading,
+    /// 99th percentile of the time that operations waited for the loader although a slot was free; `None` if none was sent.
+    pub lag_p99: Option<Reading>,
     /// The lag is more than 1 ms, or more than 5 % of the median response: latencies are partly the loader's own.
     pub is_loader_limited: bool,
-    /// Less than 99 % of what was offered was achieved: latencies grow with the length of the run.
+    /// Operations that were not sent while the schedule lasted, or not answered in time.
+    pub late: u64,
+    /// More than 1 % were late: latencies grow with the length of the run. Failures that came in time are no backlog.
     pub is_saturated: bool,
 }
 
@@ -48,15 +50,19 @@ impl Offered {
         }
         let a_second = |ops: u64| ops as f64 / self.lasted.as_secs_f64().max(1e-9);
         let lag_p99 = stats.lag().quantile(0.99);
-        let median = stats.all().0.quantile(0.5).us as f64;
+        let median = stats.all().0.quantile(0.5);
+        let is_too_late = |lag: Reading| {
+            lag.us > LAG_US_MAX || median.is_some_and(|median| lag.us as f64 > median.us as f64 * LAG_SHARE_MAX)
+        };
         let (offered_rate, achieved_rate) = (a_second(self.due), a_second(stats.punctual()));
         Ok(Health {
             due: self.due,
             offered_rate,
             achieved_rate,
             lag_p99,
-            is_loader_limited: lag_p99.us > LAG_US_MAX || lag_p99.us as f64 > median * LAG_SHARE_MAX,
-            is_saturated: achieved_rate < offered_rate * ACHIEVED_MIN,
+            is_loader_limited: lag_p99.is_some_and(is_too_late),
+            late: stats.late(),
+            is_saturated: stats.late() as f64 > self.due as f64 * LATE_SHARE_MAX,
         })
     }
 }

@@ -61,19 +61,19 @@ impl Latency {
         (self.censored, self.first_censored) = (0, None);
     }
 
-    /// The value that a share `quantile` (0 to 1) of all do not exceed.
-    pub fn quantile(&self, quantile: f64) -> Reading {
-        self.reading(self.histogram.value_at_quantile(quantile))
+    /// The value that a share `quantile` (0 to 1) of all do not exceed; `None` of nothing.
+    pub fn quantile(&self, quantile: f64) -> Option<Reading> {
+        (self.count() > 0).then(|| self.reading(self.histogram.value_at_quantile(quantile)))
     }
 
-    /// The largest value.
-    pub fn max(&self) -> Reading {
-        self.reading(self.histogram.max())
+    /// The largest value; `None` of nothing.
+    pub fn max(&self) -> Option<Reading> {
+        (self.count() > 0).then(|| self.reading(self.histogram.max()))
     }
 
-    /// The mean, in microseconds; a lower bound if anything is censored.
-    pub fn mean_us(&self) -> f64 {
-        self.histogram.mean()
+    /// The mean, in microseconds; a lower bound if anything is censored. `None` of nothing.
+    pub fn mean_us(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.mean())
     }
 
     /// How many were recorded.

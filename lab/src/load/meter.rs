@@ -23,9 +23,19 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Stats {
     ops: [OpStats; 4],
-    errors: BTreeMap<&'static str, u64>,
+    errors: BTreeMap<&'static str, Errors>,
     lag: Latency,
     punctual: u64,
+    late: u64,
+}
+
+/// The failures of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Errors {
+    /// How many.
+    pub count: u64,
+    /// What was said of the first of them; empty if nobody said anything.
+    pub first: String,
 }
 
 /// The operations of one kind.
@@ -44,7 +54,7 @@ pub struct OpStats {
 }
 
 /// How one operation went.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) action: Action,
     /// When it was due, if that was planned.
@@ -67,6 +77,7 @@ impl Stats {
             errors: BTreeMap::new(),
             lag: Latency::new(Duration::from_secs(1)),
             punctual: 0,
+            late: 0,
         }
     }
 
@@ -82,7 +93,7 @@ impl Stats {
     }
 
     /// Failures by their names.
-    pub fn errors(&self) -> &BTreeMap<&'static str, u64> {
+    pub fn errors(&self) -> &BTreeMap<&'static str, Errors> {
         &self.errors
     }
 
@@ -94,6 +105,11 @@ impl Stats {
     /// Operations that were answered and done, and sent before the end of the schedule; 0 without one.
     pub fn punctual(&self) -> u64 {
         self.punctual
+    }
+
+    /// Operations that were not sent before the end of the schedule, or not answered in time; 0 without a schedule.
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
     /// Operations that were answered and done.
@@ -135,11 +151,12 @@ impl Stats {
             mine.fail += theirs.fail;
             mine.info += theirs.info;
         }
-        for (name, count) in &other.errors {
-            *self.errors.entry(name).or_default() += count;
+        for (name, theirs) in &other.errors {
+            self.errors.entry(name).or_default().add(theirs.count, &theirs.first);
         }
         self.lag.add(&other.lag);
         self.punctual += other.punctual;
+        self.late += other.late;
     }
 
     fn reset(&mut self) {
@@ -150,7 +167,7 @@ impl Stats {
         }
         self.errors.clear();
         self.lag.reset();
-        self.punctual = 0;
+        (self.punctual, self.late) = (0, 0);
     }
 
     fn record(&mut self, sample: &Sample, timeout: Duration) {
@@ -162,14 +179,25 @@ impl Stats {
             Action::Rmw => rmw,
         };
         op.record(sample, timeout);
-        if let Some(failed) = sample.failed {
-            *self.errors.entry(failed.name).or_default() += 1;
+        if let Some(failed) = &sample.failed {
+            self.errors.entry(failed.name).or_default().add(1, &failed.message);
         }
         let Some(due) = sample.due else { return };
         if let Some(begun) = sample.begun {
             self.lag.record(due.lag(begun));
         }
+        let is_overdue = sample.failed.as_ref().is_some_and(|failed| failed.is_overdue);
+        self.late += u64::from(is_overdue || sample.begun.is_none_or(|begun| begun > due.schedule_end));
         self.punctual += u64::from(sample.failed.is_none() && sample.sent.is_some_and(|sent| sent <= due.schedule_end));
+    }
+}
+
+impl Errors {
+    fn add(&mut self, count: u64, message: &str) {
+        self.count += count;
+        if self.first.is_empty() {
+            self.first.push_str(message);
+        }
     }
 }
 
@@ -179,14 +207,14 @@ impl OpStats {
     }
 
     fn record(&mut self, sample: &Sample, timeout: Duration) {
-        match sample.failed.map_or(Status::Ok, |failed| failed.status) {
+        match sample.failed.as_ref().map_or(Status::Ok, |failed| failed.status) {
             Status::Ok => self.ok += 1,
             Status::Fail => self.fail += 1,
             Status::Info => self.info += 1,
         }
         let service = sample.sent.map(|sent| sample.ended.saturating_duration_since(sent));
         let response = sample.due.map(|due| sample.ended.saturating_duration_since(due.intended)).or(service);
-        match sample.failed {
+        match &sample.failed {
             None => {
                 service.into_iter().for_each(|service| self.service.record(service));
                 response.into_iter().for_each(|response| self.response.record(response));

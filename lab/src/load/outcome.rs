@@ -43,8 +43,8 @@ pub struct Progress {
     pub errors: u64,
     /// Operations answered a second, since the last look.
     pub rate: f64,
-    /// 99th percentile of the response since the last look.
-    pub p99: Reading,
+    /// 99th percentile of the response since the last look; `None` if nothing was answered.
+    pub p99: Option<Reading>,
 }
 
 impl Outcome {

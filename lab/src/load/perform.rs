@@ -11,7 +11,7 @@ use driftkv_proto::v1::{Achieved, GetReply, Intent, PutReply, Sibling};
 use super::meter::Sample;
 use super::open::Due;
 use super::sessions::Seen;
-use super::verdict::{Failed, NOT_CONNECTED, NOT_SENT, Status};
+use super::verdict::{Failed, NOT_SENT, Status};
 use super::{Link, Run};
 use crate::history::Op;
 use crate::plan::{Action, PlannedOp, Writes};
@@ -164,8 +164,12 @@ impl Run {
     ) -> Step {
         let link = self.link(planned);
         let asked = Instant::now();
-        let Some((link, session)) = connected(link, asked, self).await else {
-            return Step { op, sent: None, ended: Instant::now(), basis, result: Err(NOT_CONNECTED) };
+        let (link, session) = match connected(link, asked, self).await {
+            Ok(both) => both,
+            Err(error) => {
+                let result = Err(Failed::not_connected(&error));
+                return Step { op, sent: None, ended: Instant::now(), basis, result };
+            }
         };
         let sent = Instant::now();
         let result = call(session.clone()).await;
@@ -183,14 +187,14 @@ impl Run {
     }
 }
 
-async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Option<(&'a Link, Session)> {
-    let link = link?;
-    let session = link.session((asked + run.options.timeout).into()).await.ok()?;
-    Some((link, session))
+async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Result<(&'a Link, Session), KvError> {
+    let link = link.ok_or_else(|| KvError::invalid_argument("the plan names a node that the run does not have"))?;
+    let session = link.session((asked + run.options.timeout).into()).await?;
+    Ok((link, session))
 }
 
 /// How an operation went whose last request was `last`, and whose first was sent at `sent` if it had another one.
 fn sample(op: &PlannedOp, due: Option<Due>, begun: Option<Instant>, sent: Option<Instant>, last: &Step) -> Sample {
-    let failed = last.result.as_ref().err().copied();
+    let failed = last.result.as_ref().err().cloned();
     Sample { action: op.action, due, begun, sent: sent.or(last.sent), ended: last.ended, failed }
 }

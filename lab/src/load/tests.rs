@@ -46,10 +46,10 @@ async fn what_operations_waited_for_a_stalled_node_counts_in_the_response_and_no
     assert_eq!((response.count(), service.count()), (900, 900), "every operation of the plan, and none twice");
     assert_eq!(fake.requests(), 900);
     // A quarter of the operations were due within the stall; four of them were on their way.
-    let (corrected, uncorrected) = (response.quantile(0.95).us, service.quantile(0.95).us);
+    let (corrected, uncorrected) = (response.quantile(0.95).unwrap().us, service.quantile(0.95).unwrap().us);
     assert!(corrected >= 300_000, "95 % of the responses within {corrected} us");
     assert!(uncorrected * 2 < corrected, "service {uncorrected} us beside response {corrected} us");
-    assert!(outcome.is_open && !response.max().is_at_least);
+    assert!(outcome.is_open && !response.max().unwrap().is_at_least);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,14 +60,29 @@ async fn operations_that_are_never_sent_are_counted_with_what_they_waited_as_a_l
     let outcome = load(&open(100.0, 1, 2), &fake, options).await;
     let (stats, health) = (&outcome.stats, outcome.health.unwrap());
     assert_eq!((stats.ended(), health.due), (100, 100));
-    let count = |name| stats.errors().get(name).copied().unwrap_or(0);
+    let count = |name| stats.errors().get(name).map_or(0, |errors| errors.count);
     assert!(count("not_sent") > 50 && count("timeout") >= 2, "{:?}", stats.errors());
     assert_eq!(count("not_sent") + count("timeout") + count("deadline_exceeded"), 100, "{:?}", stats.errors());
     let (response, _) = stats.all();
     assert_eq!(response.censored(), 100);
-    assert!(response.quantile(0.5).is_at_least && response.quantile(0.5).to_string().starts_with(">= "));
-    assert!(response.max().us >= 800_000, "the first unsent one waited {}", response.max());
-    assert!(health.is_saturated && health.achieved_rate == 0.0);
+    let (median, max) = (response.quantile(0.5).unwrap(), response.max().unwrap());
+    assert!(median.is_at_least && median.to_string().starts_with(">= "));
+    assert!(max.us >= 800_000, "the first unsent one waited {max}");
+    assert!(health.is_saturated && health.achieved_rate == 0.0 && health.late == 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_that_come_at_once_are_told_with_their_words_and_are_no_backlog() {
+    let fake = Fake::start().await;
+    fake.refuse("it holds\nat most 3");
+    let outcome = load(&open(100.0, 1, 50), &fake, Options::default()).await;
+    let (stats, health) = (&outcome.stats, outcome.health.unwrap());
+    let errors = stats.errors().get("too_large").unwrap();
+    assert!(errors.count == 100 && errors.first.contains("it holds at most 3"), "{errors:?}");
+    assert_eq!((stats.fail(), health.achieved_rate), (100, 0.0));
+    assert!(!health.is_saturated, "{health:?}");
+    let (response, service) = stats.all();
+    assert_eq!((response.quantile(0.99), service.max(), response.mean_us()), (None, None, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,8 @@ use tonic::Code;
 
 use crate::history::Replicas;
 
+const MESSAGE_CHARS_MAX: usize = 300;
+
 /// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,25 +23,41 @@ pub enum Status {
 }
 
 /// A failure, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) status: Status,
     /// A word for the kind of failure.
     pub(super) name: &'static str,
     /// Nobody said in time how it ended: its latency is a lower bound. Otherwise it was refused, and took no time worth counting.
     pub(super) is_censored: bool,
+    /// Its time was up: what was asked of the store is more than it does in that time.
+    pub(super) is_overdue: bool,
+    /// What the one who refused said; empty if nobody did.
+    pub(super) message: String,
     /// Who took part, if a node said so.
     pub(super) replicas: Option<Replicas>,
 }
 
 /// An operation that was due but never sent.
-pub(super) const NOT_SENT: Failed =
-    Failed { status: Status::Fail, name: "not_sent", is_censored: true, replicas: None };
-/// An operation for which there was no connection.
-pub(super) const NOT_CONNECTED: Failed =
-    Failed { status: Status::Fail, name: "not_connected", is_censored: true, replicas: None };
+pub(super) const NOT_SENT: Failed = Failed::unsent("not_sent");
 
 impl Failed {
+    /// An operation for which there was no connection.
+    pub(super) fn not_connected(why: &KvError) -> Self {
+        Self { message: words(why), ..Self::unsent("not_connected") }
+    }
+
+    const fn unsent(name: &'static str) -> Self {
+        Self {
+            status: Status::Fail,
+            name,
+            is_censored: true,
+            is_overdue: false,
+            message: String::new(),
+            replicas: None,
+        }
+    }
+
     /// What `error` means for a request that was sent.
     pub(super) fn of(error: &KvError, is_write: bool) -> Self {
         let status = if is_write && error.maybe_applied { Status::Info } else { Status::Fail };
@@ -59,8 +77,21 @@ impl Failed {
         };
         let took_part = Replicas { primaries: error.primaries, fallbacks: error.fallbacks };
         let replicas = (error.code == ErrorCode::QuorumNotReached).then_some(took_part);
-        Self { status, name, is_censored: !is_refusal || status == Status::Info, replicas }
+        Self {
+            status,
+            name,
+            is_censored: !is_refusal || status == Status::Info,
+            is_overdue: matches!(name, "timeout" | "deadline_exceeded"),
+            message: words(error),
+            replicas,
+        }
     }
+}
+
+/// What `error` says, on one line that ends in time, whoever wrote it.
+fn words(error: &KvError) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    error.to_string().chars().take(MESSAGE_CHARS_MAX).map(plain).collect()
 }
 
 fn silence(code: Code) -> &'static str {

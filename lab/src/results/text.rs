@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{OpenLoop, Quantile, Results, Row};
+use super::{ErrorCount, OpenLoop, Quantile, Results, Row};
 use crate::faults::Injected;
 use crate::load::Reading;
 
@@ -25,7 +25,7 @@ impl fmt::Display for Results {
                 "{:.1}/s achieved of {:.1}/s offered; loader lag {} at p99",
                 open.achieved_per_s,
                 open.offered_per_s,
-                Reading { us: open.lag_p99_us, is_at_least: false },
+                reading(open.lag_p99_us.map(|us| Quantile { us, is_at_least: false })),
             )?,
             None => writeln!(out, "{:.1}/s", self.ok_per_s)?,
         }
@@ -67,10 +67,22 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
+/// How often, and what the first one was told.
+fn error(name: &str, errors: &ErrorCount) -> String {
+    match errors.first.as_str() {
+        "" => format!("errors: {name} {}", errors.count),
+        first => wrapped(&format!("errors: {name} {}, the first: {first}", errors.count)),
+    }
+}
+
+/// A latency; nothing has none.
+fn reading(quantile: Option<Quantile>) -> String {
+    quantile.map_or_else(|| "-".to_owned(), |quantile| Reading::from(quantile).to_string())
+}
+
 fn line(out: &mut fmt::Formatter<'_>, name: &str, row: &Row) -> fmt::Result {
     write!(out, "{name:<7}{:<9}{:>9}", row.kind, row.count)?;
-    let show = |quantile: Quantile| Reading::from(quantile);
-    let [p50, p90, p99, p999, max] = [row.p50, row.p90, row.p99, row.p999, row.max].map(show);
+    let [p50, p90, p99, p999, max] = [row.p50, row.p90, row.p99, row.p999, row.max].map(reading);
     writeln!(out, "{p50:>11}{p90:>11}{p99:>11}{p999:>11}{max:>11}")
 }
 
@@ -85,8 +97,8 @@ impl Results {
             remarks.push(format!("no evidence: no node counted anything of experiment {}.", fault.id));
         }
         if !self.errors.is_empty() {
-            let errors: Vec<String> = self.errors.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            remarks.push(format!("errors: {}", errors.join(", ")));
+            let errors: Vec<String> = self.errors.iter().map(|(name, count)| error(name, count)).collect();
+            remarks.push(errors.join("\n"));
         }
         let censored = self.row("all", "response").or(self.row("all", "service")).map_or(0, |row| row.censored);
         if censored > 0 {
@@ -107,8 +119,16 @@ impl Results {
 impl OpenLoop {
     fn doubts(&self) -> Vec<String> {
         let saturated = self.is_saturated.then(|| {
-            "saturated: less than 99 % of what was offered was achieved. The backlog grows\n\
-             with the length of the run, and with it the response."
+            wrapped(&format!(
+                "saturated: {} of {} operations were not sent or not answered in time. \
+                 The backlog grows with the length of the run, and with it the response.",
+                self.late, self.due
+            ))
+        });
+        let is_failing = !self.is_saturated && self.achieved_per_s < self.offered_per_s * 0.99;
+        let failing = is_failing.then(|| {
+            "failures: what is missing of the offered rate failed, and did not wait: there is\n\
+             no backlog. The errors above tell why."
                 .to_owned()
         });
         let limited = self.is_loader_limited.then(|| {
@@ -116,7 +136,7 @@ impl OpenLoop {
              response, which is in part its own. A quieter machine or a lower rate helps."
                 .to_owned()
         });
-        saturated.into_iter().chain(limited).collect()
+        saturated.into_iter().chain(failing).chain(limited).collect()
     }
 }
 
@@ -124,7 +144,7 @@ impl OpenLoop {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Injected, OpenLoop, Quantile, Results, Row};
+    use super::{ErrorCount, Injected, OpenLoop, Quantile, Results, Row};
 
     fn injected() -> Injected {
         let (began_s, ended_s) = (Some(8.02), Some(11.0));
@@ -132,21 +152,22 @@ mod tests {
     }
 
     fn results(open_loop: Option<OpenLoop>) -> Results {
-        let bound = Quantile { us: 123_456_789, is_at_least: true };
-        let value = Quantile { us: 12_345, is_at_least: false };
+        let bound = Some(Quantile { us: 123_456_789, is_at_least: true });
+        let value = Some(Quantile { us: 12_345, is_at_least: false });
         let row = |kind, censored| Row {
             op: "delete".to_owned(),
             kind,
             count: 123_456_789,
             censored,
-            mean_us: 1.0,
+            mean_us: Some(1.0),
             p50: value,
             p90: value,
             p99: bound,
             p999: bound,
             max: bound,
         };
-        let all = Row { op: "all".to_owned(), ..row("response", 7) };
+        let all = Row { op: "all".to_owned(), p50: None, ..row("response", 7) };
+        let errors = ErrorCount { count: 7, first: "no answer in 5s ".repeat(9) };
         Results {
             run: "00000000000000ab".to_owned(),
             pace: "open loop: constant 1000/s for 20.0 s, at most 50 in flight".to_owned(),
@@ -158,7 +179,7 @@ mod tests {
             fail: 2,
             info: 5,
             ok_per_s: 0.5,
-            errors: BTreeMap::from([("timeout".to_owned(), 7)]),
+            errors: BTreeMap::from([("timeout".to_owned(), errors)]),
             faults: vec![
                 Injected { began_s: None, ended_s: None, why_not: Some("why ".repeat(40)), ..injected() },
                 injected(),
@@ -172,10 +193,11 @@ mod tests {
     #[test]
     fn the_table_fits_eighty_columns_and_says_what_makes_it_doubtful() {
         let open = OpenLoop {
-            due: 16,
+            due: 16_000_000,
             offered_per_s: 1_000_000.0,
             achieved_per_s: 999_999.0,
-            lag_p99_us: 1_500,
+            lag_p99_us: Some(1_500),
+            late: 7_000_000,
             is_saturated: true,
             is_loader_limited: true,
         };
@@ -184,14 +206,24 @@ mod tests {
         for part in ["nap: 8.0 s to 11.0 s", "nap did not begin: why why", "no evidence: no node"] {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
-        for part in
-            [">= 123.5 s", "12.3 ms", "saturated", "loader-limited", "errors: timeout 7", "stopped", "never sent: 7."]
-        {
+        for part in [
+            ">= 123.5 s",
+            "12.3 ms",
+            "saturated",
+            "loader-limited",
+            "errors: timeout 7, the first: no answer",
+            "stopped",
+            "never sent: 7.",
+        ] {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
         let healthy = OpenLoop { is_saturated: false, is_loader_limited: false, ..open };
         let text = results(Some(healthy)).to_string();
-        assert!(!text.contains("saturated") && !text.contains("limited"), "{text}");
+        assert!(!text.contains("saturated") && !text.contains("limited") && !text.contains("failures:"), "{text}");
+        assert!(text.contains("all    response 123456789          - "), "{text}");
+        let failing = OpenLoop { achieved_per_s: 900_000.0, ..healthy };
+        let text = results(Some(failing)).to_string();
+        assert!(text.contains("failures:") && !text.contains("saturated"), "{text}");
         assert!(results(None).to_string().contains("Service time only"));
     }
 }

@@ -116,6 +116,13 @@ fn what_was_written_is_what_reads_bring_and_the_history_tells_it() {
     let is_linked = |record: &&Record| record.ctx_in.as_ref().is_some_and(|basis| basis.seq.is_some());
     assert!(records.iter().filter(|record| record.op == Op::RmwPut).filter(is_linked).count() > 50);
 
+    // A quorum beyond N is refused where N is known, and told in the node's own words where it is not.
+    up.driftkv(&load(&["--ops", "5", "-r", "9"])).ended(2).told(&["-r 9", "3 replicas"]);
+    let endpoint = format!("127.0.0.1:{}", up.base_port);
+    let refused = up.driftkv(&load(&["--ops", "5", "-r", "9", "--mix", "c", "-o", "json", "--endpoint", &endpoint]));
+    let error = &refused.ended(4).json()["errors"]["invalid_argument"];
+    assert!(error["count"] == 5 && error["first"].as_str().is_some_and(|first| first.contains('9')), "{error}");
+
     // The saved plan is the same plan, and a run never overwrites another.
     up.driftkv(&load(&["--plan", "run/plan.json", "--out", "run"])).ended(2).told(&["run: it is there already"]);
     let again = up.driftkv(&load(&["--plan", "run/plan.json", "--print-plan"])).ended(0);

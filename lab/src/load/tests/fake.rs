@@ -1,7 +1,7 @@
 //! A `Kv` server on loopback that answers sessions at once, and not at all while it stands still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use driftkv_proto::v1::kv_server::{Kv, KvServer};
@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct Fake {
     address: String,
     stands_still: Arc<watch::Sender<bool>>,
+    refusal: Arc<OnceLock<v1::Error>>,
     requests: Arc<AtomicU64>,
 }
 
@@ -24,7 +25,12 @@ impl Fake {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let fake = Self { address, stands_still: Arc::new(watch::channel(false).0), requests: Arc::default() };
+        let fake = Self {
+            address,
+            stands_still: Arc::new(watch::channel(false).0),
+            refusal: Arc::default(),
+            requests: Arc::default(),
+        };
         let service = KvServer::new(fake.clone());
         tokio::spawn(Server::builder().serve_with_incoming(service, TcpIncoming::from(listener)));
         fake
@@ -36,6 +42,12 @@ impl Fake {
 
     pub fn stand_still(&self, stands_still: bool) {
         self.stands_still.send_replace(stands_still);
+    }
+
+    /// Answers everything from now on with this, as too large.
+    pub fn refuse(&self, message: &str) {
+        let code = v1::ErrorCode::TooLarge.into();
+        self.refusal.set(v1::Error { code, message: message.to_owned(), ..v1::Error::default() }).unwrap();
     }
 
     /// Requests it took so far.
@@ -51,6 +63,7 @@ impl Fake {
             let achieved = Some(v1::Achieved { primaries: 2, fallbacks: 0, strict: true });
             let context = Bytes::from_static(b"context");
             let reply = match request {
+                _ if self.refusal.get().is_some() => session_reply::Reply::Error(self.refusal.get().cloned().unwrap()),
                 session_request::Request::Get(_) => {
                     session_reply::Reply::Get(GetReply { siblings: vec![], context, achieved })
                 }
