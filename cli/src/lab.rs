@@ -46,17 +46,15 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
         return print_plan(&plan, clients.len());
     }
     let cluster = KnownCluster::find(&endpoints, args.chaos.is_some()).await;
-    refuse_quorums(args, cluster.quorums())?;
+    refuse_quorums(&plan, cluster.quorums())?;
     let chaos = args.chaos.as_ref().map(|file| Chaos::read(file, args.chaos_at, &endpoints, &cluster)).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new()?;
     let out = args.out.as_ref().map(|path| RunDir::create(path)).transpose().map_err(|error| out_failure(&error))?;
     let display = Display::new(&plan, clients.len());
     let (on_start, started) = oneshot::channel();
-    let options = Options {
-        on_start: Some(on_start),
-        ..options(args, cluster.quorums(), out.clone(), Arc::clone(&stop), &display)
-    };
+    let options =
+        Options { on_start: Some(on_start), ..options(cluster.quorums(), out.clone(), Arc::clone(&stop), &display) };
     let running = alongside(load::run(&plan, &clients, options), chaos, started, out.clone(), &cluster, &display);
     let (outcome, injection) = tokio::select! {
         both = running => both,
@@ -76,33 +74,14 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
     verdict(&results, injection)
 }
 
-fn options(
-    args: &LoadArgs,
-    cluster: Quorums,
-    out: Option<RunDir>,
-    stop: Arc<AtomicBool>,
-    display: &Display,
-) -> Options {
-    Options {
-        run: rand::random(),
-        timeout: args.request.timeout,
-        read_mode: args.request.read_mode.into(),
-        r: args.request.r.unwrap_or_default(),
-        w: args.request.w.unwrap_or_default(),
-        cluster,
-        connections: args.request.connections as usize,
-        out,
-        stop,
-        on_progress: Some(display.watch()),
-        ..Options::default()
-    }
+fn options(cluster: Quorums, out: Option<RunDir>, stop: Arc<AtomicBool>, display: &Display) -> Options {
+    Options { run: rand::random(), cluster, out, stop, on_progress: Some(display.watch()), ..Options::default() }
 }
 
 /// No node would take a quorum above N; said before anything is sent, where N is known.
-fn refuse_quorums(args: &LoadArgs, cluster: Quorums) -> Result<(), Failure> {
-    let too_many = [("-r", args.request.r), ("-w", args.request.w)]
-        .into_iter()
-        .find_map(|(flag, count)| count.filter(|count| cluster.n > 0 && *count > cluster.n).map(|count| (flag, count)));
+fn refuse_quorums(plan: &Plan, cluster: Quorums) -> Result<(), Failure> {
+    let quorums = [("-r", plan.request.r), ("-w", plan.request.w)];
+    let too_many = quorums.into_iter().find(|(_, count)| cluster.n > 0 && *count > cluster.n);
     match too_many {
         Some((flag, count)) => {
             Err(Failure::usage(format!("{flag} {count}: a key has {} replicas in this cluster", cluster.n))

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use driftkv_proto::error::KvError;
-use driftkv_proto::v1::ReadMode;
 use tokio::sync::oneshot;
 
 use crate::history;
@@ -43,22 +42,13 @@ use meter::Meter;
 /// How long the nodes have to accept the first connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// How a plan is run; all that does not change what is asked.
+/// How a plan is run; all that does not change what is asked, or how.
+#[derive(Default)]
 pub struct Options {
     /// Names the run in its values; different for each run against the same data.
     pub run: u64,
-    /// How long an operation may take from the moment it is sent.
-    pub timeout: Duration,
-    /// What gets promise.
-    pub read_mode: ReadMode,
-    /// Replicas to read; 0: the cluster's default.
-    pub r: u32,
-    /// Replicas that must have a write on disk; 0: the cluster's default.
-    pub w: u32,
     /// What the loader was told of the cluster, for the history.
     pub cluster: Quorums,
-    /// Streams to each node.
-    pub connections: usize,
     /// Where the plan, the history and the histograms are kept.
     pub out: Option<RunDir>,
     /// Contexts of an earlier run to begin with; `None`: sessions that have seen nothing.
@@ -80,25 +70,6 @@ pub struct Quorums {
     pub r: u32,
     /// Written, unless a request says otherwise.
     pub w: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            run: 0,
-            timeout: Duration::from_secs(5),
-            read_mode: ReadMode::Eventual,
-            r: 0,
-            w: 0,
-            cluster: Quorums::default(),
-            connections: 1,
-            out: None,
-            sessions: None,
-            stop: Arc::default(),
-            on_progress: None,
-            on_start: None,
-        }
-    }
 }
 
 /// Why a run did not take place.
@@ -143,13 +114,8 @@ struct Run {
 /// Of [`Options`], what every operation looks at.
 struct RunOptions {
     run: u64,
-    timeout: Duration,
-    read_mode: ReadMode,
-    r: u32,
-    w: u32,
     cluster: Quorums,
     targets: usize,
-    connections: usize,
 }
 
 /// Runs `plan` against the nodes at `endpoints` (client ports) and reports what came of it.
@@ -196,21 +162,19 @@ impl Run {
             Pace::Closed { .. } => plan.workload.workers as usize,
             Pace::Open { in_flight, .. } => *in_flight,
         };
-        if endpoints.is_empty() || options.connections == 0 {
-            return Err(LoadError::Options("there must be one endpoint and one connection or more".to_owned()));
+        if endpoints.is_empty() {
+            return Err(LoadError::Options("there must be one endpoint or more".to_owned()));
         }
-        if options.timeout < Duration::from_millis(1) {
-            return Err(LoadError::Options("the timeout must be a millisecond or more".to_owned()));
-        }
+        let request = &plan.request;
         let sessions = options.sessions.take().unwrap_or_else(|| Sessions::new(plan.workload.sessions));
         if sessions.count() != plan.workload.sessions as usize {
             let (given, planned) = (sessions.count(), plan.workload.sessions);
             return Err(LoadError::Options(format!("{given} sessions were handed on, but the plan has {planned}")));
         }
-        let links = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, options.connections));
+        let links = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, request.connections));
         let longest = match &plan.pace {
-            Pace::Closed { .. } => options.timeout * 2,
-            Pace::Open { duration, .. } => *duration + options.timeout * 3,
+            Pace::Closed { .. } => request.timeout * 2,
+            Pace::Open { duration, .. } => *duration + request.timeout * 3,
         };
         Ok(Self {
             plan: plan.clone(),
@@ -222,16 +186,7 @@ impl Run {
             filler: Filler::new(options.run, plan.seed, plan.workload.value_bytes),
             meter: Meter::new(longest),
             stop: Arc::clone(&options.stop),
-            options: RunOptions {
-                run: options.run,
-                timeout: options.timeout,
-                read_mode: options.read_mode,
-                r: options.r,
-                w: options.w,
-                cluster: options.cluster,
-                targets: endpoints.len(),
-                connections: options.connections,
-            },
+            options: RunOptions { run: options.run, cluster: options.cluster, targets: endpoints.len() },
         })
     }
 
@@ -260,8 +215,8 @@ impl Run {
             started_unix_ms: millis(since_epoch),
             plan: self.plan.clone(),
             targets: self.targets.clone(),
-            read_mode: read_mode_name(self.options.read_mode).to_owned(),
-            timeout_ms: millis(self.options.timeout),
+            read_mode: self.plan.request.read_mode.to_string(),
+            timeout_ms: millis(self.plan.request.timeout),
         };
         let path = out.history();
         let writer = history::Writer::create(&path, &header, Arc::clone(&self.stop));
@@ -287,12 +242,4 @@ impl Run {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// As it is written in files and on the command line.
-fn read_mode_name(mode: ReadMode) -> &'static str {
-    match mode {
-        ReadMode::Eventual => "eventual",
-        ReadMode::Monotonic => "monotonic",
-    }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod mix;
 mod print;
 mod random;
+mod request;
 mod stream;
 mod value;
 mod words;
@@ -23,6 +24,7 @@ pub use keys::Distribution;
 pub use mix::{Action, Mix};
 pub(crate) use print::in_order;
 pub use print::{Fingerprint, lines};
+pub use request::{Reads, Request};
 pub use stream::{PlannedOp, Stream};
 pub use value::{Filler, ValueId};
 pub use words::Shape;
@@ -46,6 +48,9 @@ pub struct Plan {
     pub workload: Workload,
     /// When it is asked.
     pub pace: Pace,
+    /// How it is asked; the defaults if a plan does not say.
+    #[serde(default)]
+    pub request: Request,
 }
 
 /// What is asked.
@@ -171,6 +176,7 @@ impl Plan {
     /// Whether it can be run; the first thing that stands against it otherwise.
     pub fn check(&self) -> Result<(), PlanError> {
         self.workload.check()?;
+        self.request.check()?;
         match &self.pace {
             Pace::Closed { until: Until::Ops(0) } => Err(PlanError::new("until", "there must be 1 operation or more")),
             Pace::Closed { until: Until::After(Duration::ZERO) } | Pace::Open { duration: Duration::ZERO, .. } => {

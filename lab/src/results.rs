@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::faults::{FaultRecord, Injected};
 use crate::load::{Errors, Latency, Outcome, Reading};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Request};
 
 mod text;
 
@@ -18,6 +18,8 @@ pub struct Results {
     pub run: String,
     /// How it was paced, in words.
     pub pace: String,
+    /// How each request was made.
+    pub request: Request,
     /// Seed of the plan.
     pub seed: u64,
     /// Nodes it was sent to.
@@ -115,6 +117,7 @@ impl Results {
         Self {
             run: format!("{:016x}", outcome.run),
             pace: plan.pace.to_string(),
+            request: plan.request.clone(),
             seed: plan.seed,
             targets,
             elapsed_s: outcome.elapsed.as_secs_f64(),

@@ -135,23 +135,23 @@ pub struct PaceArgs {
     pub in_flight: Option<u32>,
 }
 
-/// How each request is made.
+/// How each request is made; what is not said is as in the saved plan, if there is one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How it is asked")]
 pub struct RequestArgs {
-    /// What gets promise
-    #[arg(long, value_enum, default_value_t)]
-    pub read_mode: Mode,
+    /// What gets promise [default: eventual]
+    #[arg(long, value_enum)]
+    pub read_mode: Option<Mode>,
     /// Replicas that must answer a get [default: the cluster's]
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub r: Option<u32>,
     /// Replicas that must have a write on disk [default: the cluster's]
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub w: Option<u32>,
-    /// How long an operation may take from the moment it is sent
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s")]
-    pub timeout: Duration,
-    /// Streams to each node
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000), default_value = "1")]
-    pub connections: u32,
+    /// How long an operation may take from the moment it is sent [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub timeout: Option<Duration>,
+    /// Streams to each node [default: 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub connections: Option<u32>,
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use driftkv_lab::plan::{Arrivals, Pace, Plan, PlanError, Routing, Until, Workload, Writes};
+use driftkv_lab::plan::{Arrivals, Pace, Plan, PlanError, Reads, Request, Routing, Until, Workload, Writes};
 
-use crate::args::{LoadArgs, lab};
+use crate::args::{LoadArgs, Mode, lab};
 use crate::error::Failure;
 
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -12,7 +12,7 @@ const IN_FLIGHT_DEFAULT: u32 = 1_000;
 
 /// The plan of `args`, checked.
 pub fn of(args: &LoadArgs) -> Result<Plan, Failure> {
-    let plan = match &args.plan {
+    let mut plan: Plan = match &args.plan {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| Failure::io(file, &error))?;
             let wrong = |error| Failure::usage(format!("{}: not a plan: {error}", file.display()));
@@ -20,6 +20,7 @@ pub fn of(args: &LoadArgs) -> Result<Plan, Failure> {
         }
         None => from_flags(args)?,
     };
+    request(args, &mut plan.request);
     plan.check().map_err(|error| failure(&error, args))?;
     match plan.duration() {
         Some(length) if args.chaos.is_some() && args.chaos_at >= length => {
@@ -59,7 +60,17 @@ fn from_flags(args: &LoadArgs) -> Result<Plan, Failure> {
         routing: ask.routing.map_or(usual.routing, Routing::from),
         key_prefix: usual.key_prefix,
     };
-    Ok(Plan { seed: ask.seed.unwrap_or_else(rand::random), workload, pace: pace(args)? })
+    Ok(Plan { seed: ask.seed.unwrap_or_else(rand::random), workload, pace: pace(args)?, request: Request::default() })
+}
+
+/// Changes what the flags say.
+fn request(args: &LoadArgs, request: &mut Request) {
+    let flags = &args.request;
+    request.read_mode = flags.read_mode.map_or(request.read_mode, Reads::from);
+    request.r = flags.r.unwrap_or(request.r);
+    request.w = flags.w.unwrap_or(request.w);
+    request.timeout = flags.timeout.unwrap_or(request.timeout);
+    request.connections = flags.connections.map_or(request.connections, |count| count as usize);
 }
 
 fn pace(args: &LoadArgs) -> Result<Pace, Failure> {
@@ -81,6 +92,15 @@ fn pace(args: &LoadArgs) -> Result<Pace, Failure> {
             .hint("Add --rate; in a closed loop --workers is the number of operations under way. Nothing was sent.")),
         (None, Some(ops)) => Ok(Pace::Closed { until: Until::Ops(ops) }),
         (None, None) => Ok(Pace::Closed { until: Until::After(duration) }),
+    }
+}
+
+impl From<Mode> for Reads {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Eventual => Self::Eventual,
+            Mode::Monotonic => Self::Monotonic,
+        }
     }
 }
 
@@ -106,7 +126,7 @@ impl From<lab::Routing> for Routing {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use super::{Pace, Plan, Until, of};
+    use super::{Duration, Pace, Plan, Request, Until, of};
     use crate::args::{Args, Command, LabCommand};
     use crate::error::{Exit, Failure};
     use clap::Parser;
@@ -126,6 +146,17 @@ mod tests {
         assert!(matches!(plan("--rate 5 --in-flight 7").unwrap().pace, Pace::Open { in_flight: 7, .. }));
         assert!(plan("--ops 5 --chaos x.yaml").is_ok(), "nobody knows how long operations take");
         assert!(matches!(plan("--arrivals ramp:1:5").unwrap().pace, Pace::Open { .. }));
+    }
+
+    #[test]
+    fn a_saved_plan_keeps_how_it_was_asked_and_flags_change_that() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let first = plan("--ops 5 --seed 1 -r 1 -w 3 --timeout 200ms --read-mode monotonic --connections 4").unwrap();
+        std::fs::write(file.path(), serde_json::to_vec(&first).unwrap()).unwrap();
+        let saved = format!("--plan {}", file.path().display());
+        assert_eq!(plan(&saved).unwrap(), first);
+        let changed = plan(&format!("{saved} -w 2 --timeout 1s")).unwrap().request;
+        assert_eq!(changed, Request { w: 2, timeout: Duration::from_secs(1), ..first.request });
     }
 
     #[test]

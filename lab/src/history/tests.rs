@@ -9,14 +9,19 @@ use tempfile::TempDir;
 
 use super::{ContextIn, Header, Intent, Op, Reader, Record, Replicas, Returned, VERSION, Writer};
 use crate::load::Status;
-use crate::plan::{Pace, Plan, Until, Workload};
+use crate::plan::{Pace, Plan, Request, Until, Workload};
 
 fn header() -> Header {
     Header {
         driftkv_history: VERSION,
         run: "00000000000000ab".to_owned(),
         started_unix_ms: 1,
-        plan: Plan { seed: 3, workload: Workload::default(), pace: Pace::Closed { until: Until::Ops(5) } },
+        plan: Plan {
+            seed: 3,
+            workload: Workload::default(),
+            pace: Pace::Closed { until: Until::Ops(5) },
+            request: Request::default(),
+        },
         targets: vec!["127.0.0.1:7400".to_owned()],
         read_mode: "eventual".to_owned(),
         timeout_ms: 5_000,

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::Run;
 use super::latency::Latency;
 use super::open::Due;
 use super::outcome::{OnProgress, Progress};
 use super::verdict::{Failed, Status};
-use super::{Run, RunOptions};
 use crate::plan::Action;
 use crate::run_dir::{FileError, HdrLogs};
 
@@ -241,9 +241,9 @@ impl Meter {
         Self { shards: (0..SHARDS).map(|_| Mutex::new(Stats::new(longest))).collect(), longest }
     }
 
-    pub(super) fn record(&self, worker: u32, sample: &Sample, options: &RunOptions) {
+    pub(super) fn record(&self, worker: u32, sample: &Sample, timeout: Duration) {
         if let Some(mut shard) = self.shard(worker) {
-            shard.record(sample, options.timeout);
+            shard.record(sample, timeout);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) async fn drive(
         runtime: Handle::current(),
         free_since: started,
         schedule_end,
-        give_up_at: schedule_end + run.options.timeout,
+        give_up_at: schedule_end + run.plan.request.timeout,
     };
     let ops = in_order(&run.plan, run.options.targets);
     let schedule = times.map(move |ns| started + Duration::from_nanos(ns)).zip(ops);

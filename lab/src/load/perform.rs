@@ -68,7 +68,7 @@ impl Run {
             sent = last.sent;
             last = self.write(op, Op::RmwPut, &key).await;
         }
-        self.meter.record(op.id.worker, &sample(op, due, Some(begun), sent, &last), &self.options);
+        self.meter.record(op.id.worker, &sample(op, due, Some(begun), sent, &last), self.plan.request.timeout);
         self.note(op, due, &last).await;
     }
 
@@ -81,7 +81,7 @@ impl Run {
             Action::Rmw => Op::RmwGet,
         };
         let step = Step { op: kind, sent: None, ended, basis: None, result: Err(NOT_SENT) };
-        self.meter.record(op.id.worker, &sample(op, Some(due), None, None, &step), &self.options);
+        self.meter.record(op.id.worker, &sample(op, Some(due), None, None, &step), self.plan.request.timeout);
         if let Some(history) = &self.history {
             history.push_blocking(self.record(op, Some(due), &step));
         }
@@ -94,8 +94,8 @@ impl Run {
     }
 
     async fn read(&self, op: &PlannedOp, kind: Op, key: &Bytes) -> Step {
-        let options =
-            GetOptions { mode: self.options.read_mode, r: self.options.r, timeout: Some(self.options.timeout) };
+        let request = &self.plan.request;
+        let options = GetOptions { mode: request.read_mode.into(), r: request.r, timeout: Some(request.timeout) };
         let bucket = &self.plan.workload.bucket;
         let step = self
             .request(op, kind, None, async |session| session.get(bucket, key.clone(), options).await.map(Answer::from));
@@ -140,9 +140,9 @@ impl Run {
         PutOptions {
             context: basis.seen.as_ref().map(|seen| seen.context.clone()).unwrap_or_default(),
             intent: basis.intent,
-            r: self.options.r,
-            w: self.options.w,
-            timeout: Some(self.options.timeout),
+            r: self.plan.request.r,
+            w: self.plan.request.w,
+            timeout: Some(self.plan.request.timeout),
             request_id: Some(self.request_id(op)),
             is_retry: false,
         }
@@ -183,13 +183,14 @@ impl Run {
     }
 
     fn link(&self, op: &PlannedOp) -> Option<&Link> {
-        self.links.get(op.target * self.options.connections + op.id.worker as usize % self.options.connections)
+        let connections = self.plan.request.connections;
+        self.links.get(op.target * connections + op.id.worker as usize % connections)
     }
 }
 
 async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Result<(&'a Link, Session), KvError> {
     let link = link.ok_or_else(|| KvError::invalid_argument("the plan names a node that the run does not have"))?;
-    let session = link.session((asked + run.options.timeout).into()).await?;
+    let session = link.session((asked + run.plan.request.timeout).into()).await?;
     Ok((link, session))
 }
 

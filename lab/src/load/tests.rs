@@ -14,13 +14,13 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::{LoadError, Options, Outcome, Sessions, run};
 use crate::history::{Intent, Op, Reader, Record};
-use crate::plan::{Arrivals, Mix, Pace, Plan, Until, Workload};
+use crate::plan::{Arrivals, Mix, Pace, Plan, Request, Until, Workload};
 use crate::run_dir::RunDir;
 use fake::Fake;
 
 fn plan(pace: Pace) -> Plan {
     let workload = Workload { keys: 100, workers: 8, sessions: 8, value_bytes: 100, ..Workload::default() };
-    Plan { seed: 7, workload, pace }
+    Plan { seed: 7, workload, pace, request: Request::default() }
 }
 
 fn open(rate: f64, seconds: u64, in_flight: usize) -> Plan {
@@ -56,8 +56,9 @@ async fn what_operations_waited_for_a_stalled_node_counts_in_the_response_and_no
 async fn operations_that_are_never_sent_are_counted_with_what_they_waited_as_a_lower_bound() {
     let fake = Fake::start().await;
     fake.stand_still(true);
-    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
-    let outcome = load(&open(100.0, 1, 2), &fake, options).await;
+    let mut plan = open(100.0, 1, 2);
+    plan.request.timeout = Duration::from_millis(300);
+    let outcome = load(&plan, &fake, Options::default()).await;
     let (stats, health) = (&outcome.stats, outcome.health.unwrap());
     assert_eq!((stats.ended(), health.due), (100, 100));
     let count = |name| stats.errors().get(name).map_or(0, |errors| errors.count);
@@ -135,8 +136,10 @@ async fn a_run_that_cannot_begin_sends_nothing() {
     assert!(matches!(refused(vec![], Options::default()).await, LoadError::Options(_)));
     let strange = Options { sessions: Some(Sessions::new(3)), ..Options::default() };
     assert!(matches!(refused(vec![fake.address()], strange).await, LoadError::Options(_)));
-    let impatient = Options { timeout: Duration::ZERO, ..Options::default() };
-    assert!(matches!(refused(vec![fake.address()], impatient).await, LoadError::Options(_)));
+    let mut impatient = plan.clone();
+    impatient.request.timeout = Duration::ZERO;
+    let refused = run(&impatient, &[fake.address()], Options::default()).await;
+    assert!(matches!(refused.unwrap_err(), LoadError::Plan(error) if error.field == "timeout"));
     assert_eq!(fake.requests(), 0);
 }
 

@@ -2,11 +2,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Action, Arrivals, Distribution, Filler, Fingerprint, Pace, Plan, Until, ValueId, Workload, lines};
+use super::{
+    Action, Arrivals, Distribution, Filler, Fingerprint, Pace, Plan, Request, Until, ValueId, Workload, lines,
+};
 
 fn plan(seed: u64, distribution: Distribution, keys: u64) -> Plan {
     let workload = Workload { distribution, keys, workers: 4, sessions: 4, ..Workload::default() };
-    Plan { seed, workload, pace: Pace::Closed { until: Until::Ops(40_000) } }
+    Plan { seed, workload, pace: Pace::Closed { until: Until::Ops(40_000) }, request: Request::default() }
 }
 
 /// How often each key is drawn by one worker.

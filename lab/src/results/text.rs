@@ -11,7 +11,8 @@ const COLUMNS: usize = 80;
 impl fmt::Display for Results {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = if self.targets == 1 { "1 node".to_owned() } else { format!("{} nodes", self.targets) };
-        writeln!(out, "{}", self.pace)?;
+        writeln!(out, "{}", wrapped(&self.pace))?;
+        writeln!(out, "{}", wrapped(&self.request.to_string()))?;
         writeln!(out, "run {}, seed {}, {nodes}", self.run, self.seed)?;
         let all = self.ok + self.fail + self.info;
         writeln!(
@@ -143,8 +144,10 @@ impl OpenLoop {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use super::{ErrorCount, Injected, OpenLoop, Quantile, Results, Row};
+    use crate::plan::Request;
 
     fn injected() -> Injected {
         let (began_s, ended_s) = (Some(8.02), Some(11.0));
@@ -170,7 +173,8 @@ mod tests {
         let errors = ErrorCount { count: 7, first: "no answer in 5s ".repeat(9) };
         Results {
             run: "00000000000000ab".to_owned(),
-            pace: "open loop: constant 1000/s for 20.0 s, at most 50 in flight".to_owned(),
+            pace: "open loop: 10 steps from 1000/s to 1000000/s for 3600.0 s, at most 999999 in flight".to_owned(),
+            request: Request { r: 2, w: 2, timeout: Duration::from_millis(12_345), ..Request::default() },
             seed: u64::MAX,
             targets: 3,
             elapsed_s: 20.0,
@@ -203,7 +207,12 @@ mod tests {
         };
         let text = results(Some(open)).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        for part in ["nap: 8.0 s to 11.0 s", "nap did not begin: why why", "no evidence: no node"] {
+        for part in [
+            "eventual reads, R 2, W 2, timeout 12.345 s",
+            "nap: 8.0 s to 11.0 s",
+            "nap did not begin: why why",
+            "no evidence: no node",
+        ] {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
         for part in [
