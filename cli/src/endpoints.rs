@@ -40,6 +40,16 @@ impl Endpoints {
         Self::choose(connection, &environment)
     }
 
+    /// The same; `None` if no nodes were named and `up` left no cluster in the default directory.
+    pub fn find_any(connection: &Connection) -> Result<Option<Self>, Failure> {
+        let is_named = !connection.endpoint.is_empty() || !connection.admin.is_empty() || connection.data.is_some();
+        let environment = std::env::var("DRIFTKV_ENDPOINTS").unwrap_or_default();
+        match is_named || !environment.trim().is_empty() || ClusterFile::read(&data_dir(None))?.is_some() {
+            true => Self::choose(connection, &environment).map(Some),
+            false => Ok(None),
+        }
+    }
+
     fn choose(connection: &Connection, environment: &str) -> Result<Self, Failure> {
         let is_named = !connection.endpoint.is_empty() || !connection.admin.is_empty();
         let listed: Vec<&str> = match is_named {

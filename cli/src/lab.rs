@@ -28,6 +28,8 @@ use injection::{Chaos, Injection, alongside};
 use progress::Display;
 use target::KnownCluster;
 
+/// Where a plan is only printed there need not be a cluster.
+const PRINT_NODES: usize = 3;
 /// Lines of the summary begin so that make its numbers doubtful.
 const DOUBTS: [&str; 3] = ["saturated", "failures", "loader-limited"];
 
@@ -40,11 +42,11 @@ pub async fn run(command: &LabCommand) -> Result<(), Failure> {
 
 async fn load(args: &LoadArgs) -> Result<(), Failure> {
     let plan = plan::of(args)?;
+    if args.print_plan {
+        return print_plan(&plan, nodes_of_print(args)?);
+    }
     let endpoints = Endpoints::find(&args.connection)?;
     let clients = endpoints.clients()?.to_vec();
-    if args.print_plan {
-        return print_plan(&plan, clients.len());
-    }
     let cluster = KnownCluster::find(&endpoints, args.chaos.is_some()).await;
     refuse_quorums(&plan, cluster.quorums())?;
     let chaos = args.chaos.as_ref().map(|file| Chaos::read(file, args.chaos_at, &endpoints, &cluster)).transpose()?;
@@ -138,6 +140,14 @@ fn painted(text: &str, paint: Paint) -> String {
     text.lines().map(|line| paint_line(line) + "\n").collect()
 }
 
+/// How many nodes a printed plan is for: those of the cluster that was named or is here, else [`PRINT_NODES`].
+fn nodes_of_print(args: &LoadArgs) -> Result<usize, Failure> {
+    match Endpoints::find_any(&args.connection)? {
+        Some(endpoints) => Ok(endpoints.clients()?.len()),
+        None => Ok(PRINT_NODES),
+    }
+}
+
 /// Writes the plan to stdout. A reader that went away is no failure.
 fn print_plan(plan: &Plan, targets: usize) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -147,7 +157,8 @@ fn print_plan(plan: &Plan, targets: usize) -> Result<(), Failure> {
         Err(error) => return Err(Failure::failed(format!("stdout: {error}"))),
         Ok(()) => {}
     }
-    eprintln!("seed {}, fingerprint {}: nothing was sent", plan.seed, Fingerprint::of(plan, targets));
+    let (nodes, fingerprint) = (style::count(targets as u64, "node"), Fingerprint::of(plan, targets));
+    eprintln!("seed {}, {nodes}, fingerprint {fingerprint}: nothing was sent", plan.seed);
     Ok(())
 }
 

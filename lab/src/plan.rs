@@ -71,7 +71,7 @@ pub struct Workload {
     pub mix: Mix,
     /// What a put does with what is there.
     pub writes: Writes,
-    /// Size of a value; the value id in its head needs up to 60 bytes and is never cut.
+    /// Size of a value; at least the 56 bytes that its head may need, which names the write.
     pub value_bytes: usize,
     /// Independent streams of operations: clients that do not know of each other.
     pub workers: u32,
@@ -232,6 +232,7 @@ impl Workload {
         at_most("workers", u64::from(self.workers), WORKERS_MAX)?;
         at_most("sessions", u64::from(self.sessions), SESSIONS_MAX)?;
         at_most("value_bytes", self.value_bytes as u64, VALUE_BYTES_MAX)?;
+        at_least("value_bytes", self.value_bytes as u64, value::HEAD_BYTES_MAX as u64)?;
         at_least("keys", self.keys, 1)?;
         at_least("workers", u64::from(self.workers), 1)?;
         at_least("sessions", u64::from(self.sessions), 1)?;

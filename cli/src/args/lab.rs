@@ -28,7 +28,7 @@ pub struct LoadArgs {
     /// Run a saved plan, such as plan.json of an earlier run, instead of one from flags
     #[arg(long, value_name = "FILE", help_heading = "What is asked", conflicts_with_all = ["AskArgs", "PaceArgs"])]
     pub plan: Option<PathBuf>,
-    /// Print the operations, one JSON object a line, and send nothing
+    /// Print the operations, one JSON object a line, and send nothing; for 3 nodes if there is no cluster
     #[arg(long, help_heading = "What is asked")]
     pub print_plan: bool,
     #[command(flatten)]
@@ -75,8 +75,8 @@ pub struct AskArgs {
     /// Shares of get, put, delete and rmw (read-modify-write), or a, b, c, d, f of YCSB [default: get=50,put=50]
     #[arg(long, value_name = "SHARES")]
     pub mix: Option<Mix>,
-    /// Size of a value [default: 1024]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=16 * 1024 * 1024))]
+    /// Size of a value; it names its write, which needs 56 bytes [default: 1024]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=16 * 1024 * 1024))]
     pub value_bytes: Option<u32>,
     /// What puts do with what is there [default: context]
     #[arg(long, value_enum)]

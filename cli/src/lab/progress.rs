@@ -34,7 +34,7 @@ impl Display {
             Pace::Closed { until: Until::After(duration) } | Pace::Open { duration, .. } => Goal::Time(*duration),
         };
         let nodes = crate::style::count(targets as u64, "node");
-        eprintln!("{}, seed {}, to {nodes}", plan.pace, plan.seed);
+        eprintln!("seed {}, {nodes}, {}", plan.seed, goal.words());
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(goal.length());
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -78,6 +78,13 @@ impl Display {
 }
 
 impl Goal {
+    fn words(self) -> String {
+        match self {
+            Self::Ops(ops) => crate::style::count(ops, "operation"),
+            Self::Time(time) => format!("for {:.1} s", time.as_secs_f64()),
+        }
+    }
+
     fn length(self) -> u64 {
         match self {
             Self::Ops(ops) => ops,

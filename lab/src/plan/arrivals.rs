@@ -130,5 +130,6 @@ fn ramped(index: f64, from: f64, to: f64, duration: f64) -> Option<f64> {
     let root = from * from + 2.0 * slope * index;
     // index = from*t + slope*t^2/2, solved for t in the form that survives a slope of 0.
     let t = 2.0 * index / (from + root.sqrt());
-    if index == 0.0 { Some(0.0) } else { Some(t).filter(|_| root >= 0.0) }
+    // The first one is due at once, unless nothing ever is.
+    if index == 0.0 { (from + to > 0.0).then_some(0.0) } else { Some(t).filter(|_| root >= 0.0) }
 }

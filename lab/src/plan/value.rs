@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use super::random::Random;
 
+/// The longest head: mark, run, worker below 100,000, any counter, and what parts them. Smaller values could not be told apart.
+pub(super) const HEAD_BYTES_MAX: usize = MARK.len() + 16 + 1 + 5 + 1 + 20 + 1;
 const MARK: &str = "driftkv-lab ";
 /// Filling is cut from a stock of this many bytes, random so that no compression flatters the store.
 const STOCK_BYTES: usize = 64 * 1024;
@@ -65,7 +67,7 @@ pub struct Filler {
 }
 
 impl Filler {
-    /// Of `value_bytes` each, or as many as the head needs.
+    /// Of `value_bytes` each; a plan that is checked leaves room for the head.
     pub fn new(run: u64, seed: u64, value_bytes: usize) -> Self {
         let mut random = Random::new(seed, u64::MAX);
         let words = (STOCK_BYTES + value_bytes).div_ceil(8);

@@ -142,6 +142,9 @@ fn the_same_seed_prints_the_same_bytes_and_sends_nothing() {
     let first = print("7");
     assert_eq!(first.stdout, print("7").stdout);
     assert_ne!(first.stdout, print("8").stdout);
+    // Without a cluster it is for three nodes, and says so.
+    let anywhere = driftkv(&load(&["--ops", "30", "--seed", "7", "--print-plan"])).ended(0).told(&["3 nodes"]);
+    assert_eq!(anywhere.text().lines().filter(|line| line.contains("\"target\":2")).count(), 10);
     let lines: Vec<Value> = first.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!((800..1200).contains(&lines.len()), "{} lines", lines.len());
     assert!(lines[1..].is_sorted_by_key(|line| line["intended_ns"].as_u64().unwrap()));
