@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use super::dir::{DataDir, DirError};
 use super::disk::{self, DiskStore, Syncer, Written};
 
+mod damage;
+
 const MEMTABLE: u64 = 8 << 20;
 
 fn open(path: &TempDir) -> (DataDir, DiskStore, Syncer) {
