@@ -272,7 +272,7 @@ impl Node {
             let Some(key) = Key::from_storage_key(&storage_key) else {
                 return Err(StoreError(format!("damaged key of {} bytes", storage_key.len())));
             };
-            let state = Record::decode(value)?.state.encode();
+            let state = Record::decode(&storage_key, value)?.state.encode();
             let purpose = Purpose::AntiEntropy;
             let replicate = Replicate { op: 0, key, state, hint_for: None, remaining_ms: 0, purpose };
             self.send(Hold::Batch, to, Message::Replicate(replicate));

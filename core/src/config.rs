@@ -9,8 +9,8 @@ pub const REPLICATION_FACTOR_MAX: u32 = 7;
 pub const REPLICAS_MAX: u32 = 1024;
 /// Most partitions: the top 16 bits of the ring.
 pub const PARTITIONS_MAX: u32 = 65_536;
-/// Largest allowed `key_bytes_max`.
-pub const KEY_BYTES_CEILING: u32 = 64 << 10;
+/// Largest allowed `key_bytes_max`: bucket, key and what is put before them stay below the 65,535 bytes that a store's key may have.
+pub const KEY_BYTES_CEILING: u32 = 30 << 10;
 /// Largest allowed `value_bytes_max`.
 pub const VALUE_BYTES_CEILING: u32 = 16 << 20;
 /// Largest allowed `hint_bytes_max`: 1 PiB.
@@ -306,7 +306,7 @@ mod tests {
         let all = problems(|c| {
             c.partitions = 100;
             c.write_quorum = 0;
-            c.limits = Limits { key_bytes_max: 65_537, value_bytes_max: 17 << 20, siblings_max: 0, hint_bytes_max: 0 };
+            c.limits = Limits { key_bytes_max: 30_721, value_bytes_max: 17 << 20, siblings_max: 0, hint_bytes_max: 0 };
         });
         assert_eq!(all.len(), 6, "{all:?}");
         assert_eq!(all[0], "partitions is 100; allowed is a power of two (1, 2, 4, …, 65536)");

@@ -170,13 +170,13 @@ impl Node {
         let place = hint_key(target, &key.storage_key());
         let old = store.get(Space::Hints, &place)?;
         let old_bytes = old.as_ref().map_or(0, |value| size(&place, value));
-        let old = old.map(Record::decode).transpose()?.unwrap_or_default();
+        let old = old.map(|bytes| Record::decode(&place, bytes)).transpose()?.unwrap_or_default();
         let mut record = Record { own_epoch: None, state: old.state.clone() };
         record.state.merge(incoming);
         if record == old {
             return Ok(Ok(incoming.hash()));
         }
-        let value = record.encode().record;
+        let value = record.encode(&place).record;
         let bytes = size(&place, &value);
         if !self.hints.admits(target, old_bytes, bytes) {
             self.observe(Event::HintRefused(target));
@@ -193,8 +193,9 @@ impl Node {
         let storage_key = key.storage_key();
         let mut state = State::default();
         for target in self.hints.targets.keys() {
-            if let Some(value) = store.get(Space::Hints, &hint_key(*target, &storage_key))? {
-                state.merge(&Record::decode(value)?.state);
+            let place = hint_key(*target, &storage_key);
+            if let Some(value) = store.get(Space::Hints, &place)? {
+                state.merge(&Record::decode(&place, value)?.state);
             }
         }
         Ok(state)
@@ -247,7 +248,7 @@ impl Node {
         let Some(key) = Key::from_storage_key(&storage_key) else {
             return Err(StoreError(format!("damaged hint key for {target}")));
         };
-        let state = Record::decode(value.clone())?.state.encode();
+        let state = Record::decode(&hint_key(target, &storage_key), value.clone())?.state.encode();
         let op = self.new_op();
         let (hash, bytes) = (Record::hash_of(&value), value.len() as u64);
         let handoff = Handoff { target, storage_key, hash, bytes, sent_at: self.now };

@@ -1,6 +1,7 @@
 //! One stored record: a key's state, its hash, and the only epoch this node may mint under for the key.
 //! Follows design.md, Causality: `own_epoch`. Hints use the same form without an epoch.
-//! Invariant: a record that does not match its checksum is never used; the store error stops the node.
+//! Invariants: a record that does not match its checksum is never used; the store error stops the node. The checksum covers
+//! the place the record lies in: one that a damaged index shows under another key is as useless as one with flipped bits.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use twox_hash::XxHash3_64;
@@ -9,7 +10,7 @@ use crate::causality::{Epoch, State};
 use crate::codec::Reader;
 use crate::store::StoreError;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// version | checksum | state hash | has epoch | epoch
 const HEADER: usize = 1 + 8 + 8 + 1 + 12;
 
@@ -38,8 +39,8 @@ pub fn state_hash(state: &[u8]) -> u64 {
 }
 
 impl Record {
-    /// The stored form.
-    pub fn encode(&self) -> Encoded {
+    /// The stored form. `place`: the key in the store that it will lie under.
+    pub fn encode(&self, place: &[u8]) -> Encoded {
         let state = self.state.encode();
         let hash = state_hash(&state);
         let mut body = BytesMut::with_capacity(HEADER + state.len());
@@ -50,17 +51,17 @@ impl Record {
         let epoch = self.own_epoch.unwrap_or(Epoch { boot: 0, number: 0 });
         body.put_u32(epoch.boot);
         body.put_u64(epoch.number);
-        let sum = header_sum(hash, self.own_epoch);
-        if let Some(place) = body.get_mut(1..9) {
-            place.copy_from_slice(&sum.to_be_bytes());
+        let sum = checksum(place, hash, self.own_epoch);
+        if let Some(field) = body.get_mut(1..9) {
+            field.copy_from_slice(&sum.to_be_bytes());
         }
         body.put_slice(&state);
         let record = body.freeze();
         Encoded { state: record.slice(HEADER..), record, hash }
     }
 
-    /// Reads a stored record. Errors: the disk holds what we did not write.
-    pub fn decode(bytes: Bytes) -> Result<Record, StoreError> {
+    /// Reads the record stored under `place`. Errors: the disk holds what we did not write there.
+    pub fn decode(place: &[u8], bytes: Bytes) -> Result<Record, StoreError> {
         let damaged = |what: &str| StoreError(format!("damaged record of {} bytes: {what}", bytes.len()));
         let mut r = Reader::new(bytes.clone());
         let mut header = || {
@@ -80,7 +81,7 @@ impl Record {
             return Err(damaged("unknown record version"));
         }
         let state = r.rest();
-        if sum != header_sum(hash, own_epoch) || state_hash(&state) != hash {
+        if sum != checksum(place, hash, own_epoch) || state_hash(&state) != hash {
             return Err(damaged("checksum mismatch"));
         }
         Ok(Record { own_epoch, state: State::decode(state).map_err(|e| damaged(e.0))? })
@@ -92,14 +93,14 @@ impl Record {
     }
 }
 
-/// The state is covered by its own hash; the rest by this.
-fn header_sum(hash: u64, own_epoch: Option<Epoch>) -> u64 {
+/// The state is covered by its own hash; the rest, and where it lies, by this.
+fn checksum(place: &[u8], hash: u64, own_epoch: Option<Epoch>) -> u64 {
     let epoch = own_epoch.map_or(u128::MAX, |e| u128::from(e.boot) << 64 | u128::from(e.number));
     let mut header = [0; 24];
     let (state, own) = header.split_at_mut(8);
     state.copy_from_slice(&hash.to_be_bytes());
     own.copy_from_slice(&epoch.to_be_bytes());
-    XxHash3_64::oneshot(&header)
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(&header), place)
 }
 
 #[cfg(test)]
@@ -119,23 +120,31 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_and_shows_its_hash_in_the_header() {
-        let encoded = record().encode();
-        assert_eq!(Record::decode(encoded.record.clone()).unwrap(), record());
+        let encoded = record().encode(b"k");
+        assert_eq!(Record::decode(b"k", encoded.record.clone()).unwrap(), record());
         assert_eq!(Record::hash_of(&encoded.record), record().state.hash());
         assert_eq!(encoded.state, record().state.encode());
     }
 
     #[test]
     fn any_changed_byte_is_found() {
-        let bytes = record().encode().record.to_vec();
+        let bytes = record().encode(b"k").record.to_vec();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
-            let read = Record::decode(Bytes::from(damaged));
+            let read = Record::decode(b"k", Bytes::from(damaged));
             assert!(read.is_err(), "byte {at}");
         }
         for len in 0..bytes.len() {
-            assert!(Record::decode(Bytes::from(bytes[..len].to_vec())).is_err(), "{len} bytes");
+            assert!(Record::decode(b"k", Bytes::from(bytes[..len].to_vec())).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_record_under_another_key_is_refused() {
+        let bytes = record().encode(b"k").record;
+        for place in [b"".as_slice(), b"l", b"kk"] {
+            assert!(Record::decode(place, bytes.clone()).is_err(), "{place:?}");
         }
     }
 }

@@ -17,12 +17,13 @@ use crate::time::Time;
 impl Node {
     /// The record of `key`, if there is one.
     pub(crate) fn load(&self, store: &dyn Store, key: &Key) -> Result<Option<Record>, StoreError> {
-        store.get(Space::Data, &key.storage_key())?.map(Record::decode).transpose()
+        let place = key.storage_key();
+        store.get(Space::Data, &place)?.map(|bytes| Record::decode(&place, bytes)).transpose()
     }
 
     fn save(&mut self, store: &mut dyn Store, key: &Key, old_hash: u64, record: &Record) -> Encoded {
-        let encoded = record.encode();
         let storage_key = key.storage_key();
+        let encoded = record.encode(&storage_key);
         if let Some(ring) = &self.ring {
             let partition = ring.partition_of(key);
             self.trees.on_write(partition, &storage_key, old_hash, encoded.hash);

@@ -118,7 +118,7 @@ impl Default for StorageSpec {
 pub struct LimitsSpec {
     /// Longest key, and longest bucket name, in bytes.
     #[serde(default = "defaults::key_bytes_max")]
-    #[schemars(range(min = 1, max = 65536))]
+    #[schemars(range(min = 1, max = 30720))]
     pub key_bytes_max: u32,
     /// Longest value, in bytes.
     #[serde(default = "defaults::value_bytes_max")]

@@ -226,6 +226,6 @@ pub fn state_of(space: Space, place: &Bytes, value: Option<&Bytes>) -> Option<(K
         Space::Data => place.clone(),
         Space::Hints => place.slice(8..),
     };
-    let record = Record::decode(value?.clone()).expect("a whole record");
+    let record = Record::decode(place, value?.clone()).expect("a whole record");
     Some((Key::from_storage_key(&storage_key).expect("a storage key"), record.state))
 }

@@ -181,9 +181,10 @@ impl World {
     /// What each owner of `key` stores.
     pub fn stored(&self, key: &Key) -> Vec<(usize, State)> {
         let owners = self.layout.owners_of(key.partition(PARTITIONS)).map(|m| index(m.incarnation));
+        let place = key.storage_key();
         let state = |node: usize| {
-            let bytes = self.machines[node].disk.get(Space::Data, &key.storage_key()).expect("the store works");
-            (node, bytes.map(|b| Record::decode(b).expect("a whole record").state).unwrap_or_default())
+            let bytes = self.machines[node].disk.get(Space::Data, &place).expect("the store works");
+            (node, bytes.map(|b| Record::decode(&place, b).expect("a whole record").state).unwrap_or_default())
         };
         owners.map(state).collect()
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::faults::Faults;
 use crate::metrics::Metrics;
-use crate::store::disk::Syncer;
+use crate::store::disk::{Syncer, guarded};
 
 /// The engine's view of the sync thread.
 pub(super) struct Sync {
@@ -27,8 +27,10 @@ impl Sync {
         thread::Builder::new().name("driftkv-sync".to_owned()).spawn(move || {
             while asked.recv().is_ok() {
                 let began = Instant::now();
-                match faults.before_sync().and_then(|()| syncer.sync()) {
+                match guarded("syncing", || faults.before_sync().and_then(|()| syncer.sync())) {
                     Ok(commit) => {
+                        // Before anything is acknowledged on its strength: what the log of a killed node shows last was durable.
+                        tracing::trace!(commit = commit.0, "synced");
                         metrics.synced(syncer.last(), began.elapsed());
                         if finished.blocking_send(commit).is_err() {
                             return;

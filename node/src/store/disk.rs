@@ -1,9 +1,12 @@
 //! The disk behind the core's `Store`: fjall, with the newest commits in memory until they are synced.
 //! Follows design.md, Storage: commits wait in an overlay, the sync thread writes all of them as one fjall batch and syncs it.
-//! Invariant: after a crash fjall holds a whole prefix of the commits, and its number; reads never wait for a sync.
+//! Invariants: after a crash fjall holds a whole prefix of the commits, and its number; reads never wait for a sync; damaged
+//! files are an error and never a panic, though fjall may panic on them (`journal` looks at its journals first).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,9 +15,32 @@ use driftkv_core::store::{Pair, Space, Store, StoreError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::dir::DataDir;
+use super::journal;
 
-/// Hidden from reads: the number of the last commit that is in fjall.
-const LAST_COMMIT: &[u8] = b"\0last_commit";
+/// Hidden from reads: the numbers of the first and the last commit of the last batch that is in fjall. Every batch writes it in
+/// each space that it writes to, and among the facts: so a space whose tables are ahead of a damaged journal shows.
+pub(super) const LAST_COMMIT: &[u8] = b"\0last_commit";
+
+/// The commits that one batch of fjall holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitRange {
+    /// The number of its first.
+    pub first: u64,
+    /// And of its last.
+    pub last: u64,
+}
+
+impl CommitRange {
+    fn encode(self) -> [u8; 16] {
+        (u128::from(self.first) << 64 | u128::from(self.last)).to_be_bytes()
+    }
+
+    /// `None`: not what `encode` wrote.
+    pub(super) fn decode(bytes: &[u8]) -> Option<CommitRange> {
+        let both = u128::from_be_bytes(bytes.try_into().ok()?);
+        Some(CommitRange { first: (both >> 64) as u64, last: both as u64 })
+    }
+}
 
 type Place = (Space, Bytes);
 type Writes = BTreeMap<Place, Option<Bytes>>;
@@ -80,23 +106,52 @@ fn lock(overlay: &Mutex<Overlay>) -> MutexGuard<'_, Overlay> {
     overlay.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Does what asks fjall something; its panic, which only damaged files bring about, is an error like any other.
+pub(crate) fn guarded<T>(what: &str, ask: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| Err(failed(what, "the database engine panicked, see above")))
+}
+
 /// Opens the database in `dir`. `memtable_bytes`: of each of the three spaces.
-/// Errors: the database cannot be opened, or holds a damaged commit number.
+/// Errors: the database cannot be opened, is damaged or holds a damaged commit number.
 pub fn open(dir: &DataDir, memtable_bytes: u64) -> Result<(DiskStore, Syncer), StoreError> {
-    let db = Database::builder(dir.path().join("db")).open().map_err(|e| failed("opening the database", e))?;
+    let path = dir.path().join("db");
+    journal::check(&path)?;
+    guarded("opening", || open_engine(&path, memtable_bytes)).map_err(|StoreError(why)| {
+        StoreError(format!(
+            "the database in {} cannot be opened: {why}. If its disk is sound, move the data directory aside and replace \
+             this node by one with an empty directory",
+            path.display()
+        ))
+    })
+}
+
+/// The last commit that all three spaces know of.
+///
+/// Errors: a space is ahead of the facts. The engine syncs its journal before it writes tables, so a crash does not do that.
+fn last_commit(engine: &Engine) -> Result<u64, StoreError> {
+    let in_space = |space: Space| match engine.space(space).get(LAST_COMMIT).map_err(|e| failed("reading", e))? {
+        None => Ok(0),
+        Some(bytes) => match CommitRange::decode(&bytes) {
+            Some(range) => Ok(range.last),
+            None => Err(StoreError("damaged commit number".to_owned())),
+        },
+    };
+    let (last, data, hints) = (in_space(Space::Meta)?, in_space(Space::Data)?, in_space(Space::Hints)?);
+    if data.max(hints) > last {
+        let ahead = data.max(hints);
+        return Err(StoreError(format!("its journals end at commit {last}, but tables hold commit {ahead}")));
+    }
+    Ok(last)
+}
+
+fn open_engine(path: &Path, memtable_bytes: u64) -> Result<(DiskStore, Syncer), StoreError> {
+    let db = Database::builder(path).open().map_err(|e| failed("opening", e))?;
     let space = |name: &str| {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
         db.keyspace(name, options).map_err(|e| failed("opening a keyspace", e))
     };
     let engine = Engine { meta: space("meta")?, data: space("data")?, hints: space("hints")?, db: db.clone() };
-    let last = match engine.meta.get(LAST_COMMIT).map_err(|e| failed("reading", e))? {
-        None => CommitNo(0),
-        Some(bytes) => {
-            let bytes: &[u8] = &bytes;
-            let bytes: [u8; 8] = bytes.try_into().map_err(|_| StoreError("damaged commit number".to_owned()))?;
-            CommitNo(u64::from_be_bytes(bytes))
-        }
-    };
+    let last = CommitNo(last_commit(&engine)?);
     let overlay = Arc::new(Mutex::new(Overlay::default()));
     let store = DiskStore { engine: engine.clone(), overlay: overlay.clone(), batch: Writes::new(), last };
     Ok((store, Syncer { engine, overlay, durable: last, last: Written::default() }))
@@ -111,8 +166,8 @@ impl Store for DiskStore {
         if let Some((_, value)) = lock(&self.overlay).newest.get(&place) {
             return Ok(value.clone());
         }
-        let value = self.engine.space(space).get(key).map_err(|e| failed("reading", e))?;
-        Ok(value.map(Bytes::from))
+        let read = || self.engine.space(space).get(key).map_err(|e| failed("reading", e));
+        Ok(guarded("reading", read)?.map(Bytes::from))
     }
 
     fn put(&mut self, space: Space, key: Bytes, value: Bytes) {
@@ -144,7 +199,7 @@ impl Store for DiskStore {
             let (key, value) = guard.into_inner().map_err(|e| failed("scanning", e))?;
             Ok((Bytes::from(key), Bytes::from(value)))
         });
-        merge(&mut disk, newer, limit)
+        guarded("scanning", || merge(&mut disk, newer, limit))
     }
 
     fn commit(&mut self) -> Result<CommitNo, StoreError> {
@@ -216,8 +271,8 @@ impl Syncer {
     pub fn sync(&mut self) -> Result<CommitNo, StoreError> {
         self.last = Written::default();
         let commits: Vec<(CommitNo, Writes)> = lock(&self.overlay).commits.drain(..).collect();
-        let Some((last, _)) = commits.last() else { return Ok(self.durable) };
-        let last = *last;
+        let (Some((first, _)), Some((last, _))) = (commits.first(), commits.last()) else { return Ok(self.durable) };
+        let (first, last) = (*first, *last);
         let mut batch = self.engine.db.batch().durability(None);
         for ((space, key), value) in commits.iter().flat_map(|(_, writes)| writes) {
             let space = self.engine.space(*space);
@@ -226,7 +281,11 @@ impl Syncer {
                 None => batch.remove(space, key.clone()),
             }
         }
-        batch.insert(&self.engine.meta, LAST_COMMIT, last.0.to_be_bytes());
+        let written = commits.iter().flat_map(|(_, writes)| writes.keys()).map(|(space, _)| *space);
+        for space in written.chain([Space::Meta]).collect::<BTreeSet<_>>() {
+            let range = CommitRange { first: first.0, last: last.0 };
+            batch.insert(self.engine.space(space), LAST_COMMIT, range.encode());
+        }
         batch.commit().map_err(|e| failed("writing", e))?;
         self.engine.db.persist(PersistMode::SyncData).map_err(|e| failed("syncing", e))?;
         let mut overlay = lock(&self.overlay);

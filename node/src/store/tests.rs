@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::dir::{DataDir, DirError};
 use super::disk::{self, DiskStore, Syncer, Written};
+use super::journal;
 
 mod damage;
 

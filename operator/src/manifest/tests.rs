@@ -119,7 +119,7 @@ fn all_broken_rules_are_listed_with_the_names_of_the_manifest() {
     let expected = [
         "demo.yaml: spec.partitions is 100; allowed is a power of two (1, 2, 4, …, 65536)",
         "demo.yaml: spec.readQuorum is 4; allowed is at most replicationFactor, which is 3",
-        "demo.yaml: spec.limits.keyBytesMax is 0; allowed is 1 to 65536",
+        "demo.yaml: spec.limits.keyBytesMax is 0; allowed is 1 to 30720",
         "demo.yaml: spec.storage.size is \"10GB\"; allowed is a whole number with a unit, such as 10Gi",
         "demo.yaml: spec.zones has \"a\" twice; name each zone once, nodes are spread in turn",
     ];
