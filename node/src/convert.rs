@@ -10,6 +10,7 @@ pub mod client;
 mod tests;
 
 use bytes::Bytes;
+use driftkv_core::config::KEY_BYTES_CEILING;
 use driftkv_core::fence::BootMark;
 use driftkv_core::id::{CommitNo, Incarnation, Key, PartitionId, RequestId};
 use driftkv_core::message::{Envelope, Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
@@ -179,7 +180,7 @@ fn replicate_to_wire(m: Replicate) -> v1::Replicate {
 fn replicate_from_wire(m: v1::Replicate) -> Result<Replicate, Malformed> {
     Ok(Replicate {
         op: m.op,
-        key: Key::new(m.bucket, m.key),
+        key: key(m.bucket, m.key)?,
         state: m.state,
         hint_for: (m.hint_for != 0).then_some(Incarnation(m.hint_for)),
         remaining_ms: m.remaining_ms,
@@ -212,12 +213,21 @@ fn fetch_from_wire(m: v1::Fetch) -> Result<Fetch, Malformed> {
     };
     Ok(Fetch {
         op: m.op,
-        key: Key::new(m.bucket, m.key),
+        key: key(m.bucket, m.key)?,
         known_hash: m.known_hash,
         request,
         remaining_ms: m.remaining_ms,
         as_fallback: m.as_fallback,
     })
+}
+
+/// A key that the store can hold: no client of any node may write a longer one.
+fn key(bucket: Bytes, key: Bytes) -> Result<Key, Malformed> {
+    let bytes_max = KEY_BYTES_CEILING as usize;
+    if bucket.len() > bytes_max || key.len() > bytes_max {
+        return Err(Malformed("a bucket or a key is longer than any may be"));
+    }
+    Ok(Key::new(bucket, key))
 }
 
 /// 16 bytes, big endian.

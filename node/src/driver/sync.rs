@@ -29,8 +29,6 @@ impl Sync {
                 let began = Instant::now();
                 match guarded("syncing", || faults.before_sync().and_then(|()| syncer.sync())) {
                     Ok(commit) => {
-                        // Before anything is acknowledged on its strength: what the log of a killed node shows last was durable.
-                        tracing::trace!(commit = commit.0, "synced");
                         metrics.synced(syncer.last(), began.elapsed());
                         if finished.blocking_send(commit).is_err() {
                             return;

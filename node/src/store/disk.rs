@@ -288,6 +288,8 @@ impl Syncer {
         }
         batch.commit().map_err(|e| failed("writing", e))?;
         self.engine.db.persist(PersistMode::SyncData).map_err(|e| failed("syncing", e))?;
+        // Before anything is acknowledged on its strength: what the log of a killed node shows last was durable.
+        tracing::trace!(commit = last.0, "synced");
         let mut overlay = lock(&self.overlay);
         for place in commits.iter().flat_map(|(_, writes)| writes.keys()) {
             if overlay.newest.get(place).is_some_and(|(commit, _)| *commit <= last) {

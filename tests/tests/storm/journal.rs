@@ -1,5 +1,5 @@
 //! What a power failure takes that a kill leaves: the part of a journal that was written and not yet synced.
-//! A killed node's log ends with the last commit whose sync had returned (`driver/sync.rs`, traced before anything is
+//! A killed node's log ends with the last commit whose sync had returned (`store/disk.rs`, traced before anything is
 //! acknowledged); batches of later commits are in the journal only because the page cache outlives the process.
 
 use std::fs::{self, OpenOptions};

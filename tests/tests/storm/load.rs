@@ -20,7 +20,7 @@ const KEYS: u64 = 40;
 const BUCKET: &str = "storm";
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Between a writer's requests: a loaded machine must have time for the cluster as well.
-const PAUSE: Duration = Duration::from_millis(4);
+const PAUSE: Duration = Duration::from_millis(1);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What a writer knows of a key: a context, and the values it covers.

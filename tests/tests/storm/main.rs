@@ -18,7 +18,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 const NODES: usize = 5;
-const WRITERS: u64 = 12;
+const WRITERS: u64 = 16;
 
 fn setting(name: &str, or: u64) -> u64 {
     std::env::var(name).ok().filter(|text| !text.is_empty()).map_or(or, |text| text.parse().expect("a number"))
@@ -27,7 +27,7 @@ fn setting(name: &str, or: u64) -> u64 {
 /// The log says which commits were synced (`journal::cut_unsynced` needs it); short timeouts let the load go on around the dead.
 fn shape() -> Shape {
     Shape::of(NODES)
-        .with("--log-level", "info,driftkv_node::driver::sync=trace")
+        .with("--log-level", "info,driftkv_node::store=trace")
         .with("--replica-timeout", "300ms")
         .with("--siblings-max", "1000")
 }
