@@ -14,6 +14,9 @@ use crate::crd::{API_VERSION, KIND, KVCluster, KVClusterSpec};
 
 /// Longest `metadata.name`: names of pods and volumes are made from it.
 pub const NAME_BYTES_MAX: usize = 40;
+/// Longest manifest, and most documents in one: each is read with its lines where they are in the file.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+const DOCUMENTS_MAX: usize = 100;
 /// Longest name of a zone.
 const ZONE_BYTES_MAX: usize = 63;
 
@@ -98,6 +101,7 @@ struct Metadata {
 ///
 /// A file of several documents is taken if exactly one is a KVCluster; the others are not looked at.
 pub fn parse_manifest(text: &str, file: &str) -> Result<KVCluster, ManifestError> {
+    check_size(text, file)?;
     let mut documents: Vec<(String, Head)> = Vec::new();
     for document in split(text) {
         if let Some(head) = parse::<Option<Head>>(&document, file)? {
@@ -118,11 +122,28 @@ pub fn parse_manifest(text: &str, file: &str) -> Result<KVCluster, ManifestError
     Ok(KVCluster { metadata, spec: manifest.spec, status: None })
 }
 
+/// Order: before the text is taken apart, which costs the product of its documents and its lines.
+fn check_size(text: &str, file: &str) -> Result<(), ManifestError> {
+    let documents = text.lines().filter(|line| is_separator(line)).count();
+    let message = if text.len() > TEXT_BYTES_MAX {
+        format!("has {} bytes; allowed is {TEXT_BYTES_MAX}", text.len())
+    } else if documents > DOCUMENTS_MAX {
+        format!("has {documents} documents; allowed is {DOCUMENTS_MAX}")
+    } else {
+        return Ok(());
+    };
+    Err(ManifestError::Syntax { file: file.to_owned(), line: 0, column: 0, message })
+}
+
+fn is_separator(line: &str) -> bool {
+    line == "---" || line.starts_with("--- ")
+}
+
 /// One text a document, each with empty lines in place of the others, so that line numbers stay true.
 fn split(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (number, line) in text.lines().enumerate() {
-        if line == "---" || line.starts_with("--- ") {
+        if is_separator(line) {
             documents.push("\n".repeat(number));
         }
         if let Some(document) = documents.last_mut() {

@@ -19,7 +19,7 @@ const PAGE: u64 = 4_096;
 fn write_of(n: u64) -> (u64, Option<Bytes>) {
     let mut rng = SmallRng::seed_from_u64(n);
     let key = rng.random_range(0..KEYS);
-    (key, (n % 11 != 0).then(|| Bytes::from(bytes(n).repeat(rng.random_range(1..250)))))
+    (key, (!n.is_multiple_of(11)).then(|| Bytes::from(bytes(n).repeat(rng.random_range(1..250)))))
 }
 
 /// What is held after commit `last`.
@@ -48,7 +48,7 @@ fn written(path: &Path) {
     let (mut store, mut syncer) = disk::open(&dir, SMALL_MEMTABLE).unwrap();
     for n in 1..=COMMITS {
         commit(&mut store, n);
-        if n % 8 == 0 {
+        if n.is_multiple_of(8) {
             syncer.sync().unwrap();
         }
     }
