@@ -1,6 +1,6 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
-export SEED SEEDS FIRST TRACE
+export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS
 CRD := crds/driftkv.io_kvclusters.yaml
 .PHONY: help demo up check fix test test-long sim planted
 
@@ -36,5 +36,9 @@ sim: ## the simulator: SEEDS=20000 [FIRST=N], or SEED=7 TRACE=1
 planted: ## plants bugs one by one and shows what catches each
 	cargo run --quiet --locked -p driftkv-tests --features planted --bin planted
 
-test-long: ## 20,000 seeds
+test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input
+	cargo build --quiet --locked --workspace --bins
 	SEEDS=20000 cargo run --quiet --locked -p driftkv-tests --bin sim
+	STORM_SECONDS=600 cargo test --locked -p driftkv-tests --test storm -- --nocapture
+	DAMAGE_TRIALS=500 cargo test --locked -p driftkv-node --lib store::tests::damage -- --nocapture
+	PROPTEST_CASES=20000 cargo test --locked -p driftkv-tests --test decoders

@@ -5,6 +5,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use md5::{Digest, Md5};
 
+use crate::config::KEY_BYTES_CEILING;
+
 /// Identity of a data directory: random, made and synced with it, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Incarnation(pub u64);
@@ -38,6 +40,9 @@ pub struct Key {
     bucket: Bytes,
     key: Bytes,
 }
+
+/// The position, a length, and bucket and key of the longest that may be configured.
+const STORAGE_KEY_BYTES_MAX: usize = 20 + 2 * KEY_BYTES_CEILING as usize;
 
 impl Key {
     /// Hashes `bucket` and `key`, each prefixed with its length (u32, big endian).
@@ -85,11 +90,11 @@ impl Key {
         out.freeze()
     }
 
-    /// Reads a storage key back; `None` if it is not one (too short, or the MD5 does not match).
+    /// Reads a storage key back; `None` if it is not one (too short, longer than any may be, or the MD5 does not match).
     pub fn from_storage_key(bytes: &Bytes) -> Option<Self> {
         let bucket_len = u32::from_be_bytes(bytes.get(16..20)?.try_into().ok()?) as usize;
         let split = 20usize.checked_add(bucket_len)?;
-        if bytes.len() < split {
+        if bytes.len() < split || bytes.len() > STORAGE_KEY_BYTES_MAX {
             return None;
         }
         let key = Key::new(bytes.slice(20..split), bytes.slice(split..));

@@ -7,7 +7,7 @@ mod deadline;
 pub mod health;
 pub mod kv;
 #[cfg(test)]
-mod loopback;
+pub(crate) mod loopback;
 pub mod peer;
 pub mod port;
 mod status;

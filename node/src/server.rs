@@ -19,7 +19,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::api::admin::AdminApi;
 use crate::api::health::{Health, reflection};
@@ -28,6 +27,7 @@ use crate::api::peer::PeerApi;
 use crate::api::port::Port;
 use crate::api::web::Web;
 use crate::config::Config;
+use crate::connections;
 use crate::driver::{Clock, End, Engine, Handle, Job, Parts};
 use crate::faults::Faults;
 use crate::peers::link::WINDOW_BYTES;
@@ -85,6 +85,8 @@ pub enum ServeError {
 }
 
 struct Ports {
+    /// Connections of clients that there is room for.
+    clients_max: usize,
     client: TcpListener,
     peer: TcpListener,
     admin: TcpListener,
@@ -169,6 +171,7 @@ async fn bind(config: &Config) -> Result<Ports, ServeError> {
         TcpListener::bind(address).await.map_err(|error| ServeError::Bind { address, use_of, error })
     };
     Ok(Ports {
+        clients_max: connections::raise_file_limit(),
         client: listen(config.listen_client, "clients").await?,
         peer: listen(config.listen_peer, "peers").await?,
         admin: listen(config.listen_admin, "operators").await?,
@@ -224,9 +227,9 @@ async fn start_services(
         .max_encoding_message_size(FRAME_BYTES_MAX);
     let admin = AdminApi::new(handle.clone(), faults.clone(), config, incarnation).into_service();
     let operators = Port::new(admin, health.service(), described(admin_server::SERVICE_NAME)?);
-    services.spawn(listen(ports.client, clients, closed.clone()));
-    services.spawn(listen(ports.peer, peer, closed.clone()));
-    services.spawn(listen(ports.admin, operators, closed.clone()));
+    services.spawn(listen(ports.client, ports.clients_max, clients, closed.clone()));
+    services.spawn(listen(ports.peer, connections::OTHERS_MAX, peer, closed.clone()));
+    services.spawn(listen(ports.admin, connections::OTHERS_MAX, operators, closed.clone()));
     let (web, web_closed) = (Web::new(handle.clone(), faults), closed.clone());
     services.spawn(async move {
         web.serve(ports.metrics, web_closed).await;
@@ -239,13 +242,18 @@ async fn start_services(
     Ok(services)
 }
 
-/// Accepts connections until `closed`, then waits for those that are open.
-async fn listen<S>(listener: TcpListener, service: S, mut closed: watch::Receiver<bool>) -> Result<(), ServeError>
+/// Accepts connections, `connections_max` at a time, until `closed`, then waits for those that are open.
+async fn listen<S>(
+    listener: TcpListener,
+    connections_max: usize,
+    service: S,
+    mut closed: watch::Receiver<bool>,
+) -> Result<(), ServeError>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections::accept(listener, connections_max);
     let closing = async move {
         let _ = closed.wait_for(|closed| *closed).await;
     };

@@ -63,14 +63,25 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all nodes and makes them a cluster. Panics with the nodes' logs if that takes too long.
     pub async fn start(shape: Shape) -> Cluster {
+        let cluster = Cluster::launch(shape);
+        cluster.form().await;
+        cluster
+    }
+
+    /// Starts all nodes, which are no cluster yet.
+    pub fn launch(shape: Shape) -> Cluster {
         let home = TempDir::new().expect("a temporary directory");
         let nodes = (0..shape.nodes).map(|i| NodeProcess::new(home.path(), i, &shape)).collect();
         let cluster_id = Bytes::copy_from_slice(&rand::random::<u128>().to_be_bytes());
         let mut cluster = Cluster { nodes, cluster_id, shape, _home: home };
         cluster.nodes.iter_mut().for_each(NodeProcess::start);
-        cluster.bootstrap().await;
-        cluster.all_serve().await;
         cluster
+    }
+
+    /// Makes the nodes a cluster and waits until all serve.
+    pub async fn form(&self) {
+        self.bootstrap().await;
+        self.all_serve().await;
     }
 
     /// The request that makes these nodes a cluster.
@@ -84,7 +95,7 @@ impl Cluster {
                 zone: String::new(),
                 capacity: 1,
                 client_address: node.client.to_string(),
-                peer_address: node.peer.to_string(),
+                peer_address: node.announced.to_string(),
                 admin_address: node.admin.to_string(),
             });
         }

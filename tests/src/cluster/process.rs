@@ -19,6 +19,8 @@ pub struct NodeProcess {
     pub client: SocketAddr,
     /// For peers.
     pub peer: SocketAddr,
+    /// Where the others are told to find it; `peer`, unless a test puts something in between.
+    pub announced: SocketAddr,
     /// For operators.
     pub admin: SocketAddr,
     /// For metrics and HTTP health.
@@ -47,7 +49,7 @@ impl NodeProcess {
         flag("--partitions", shape.partitions.to_string());
         arguments.extend(shape.flags.iter().cloned());
         let log = home.join(format!("{name}.log"));
-        NodeProcess { name, client, peer, admin, metrics, data, log, arguments, child: None }
+        NodeProcess { name, client, peer, announced: peer, admin, metrics, data, log, arguments, child: None }
     }
 
     /// Starts it on its directory.

@@ -24,7 +24,7 @@ const CASES_A_TALK: usize = 64;
 fn a_peers_nonsense_never_stops_a_node() {
     let envelopes: Vec<Bytes> =
         talk::envelopes().iter().map(|one| convert::to_wire(one.clone()).encode_to_vec().into()).collect();
-    let talk = RefCell::new((0, Talk::new()));
+    let talk = RefCell::new((0_usize, Talk::new()));
     let case = (0..NODES, 1..NODES, any::<Index>(), edits());
     let mut runner = TestRunner::new(Config::default());
     let ran = runner.run(&case, |(node, distance, which, edits)| {

@@ -1,6 +1,7 @@
 //! The wire contract: what clients, operators and peers send, as protobuf bytes and as what they become.
 
 use bytes::Bytes;
+use driftkv_core::id::Key;
 use driftkv_node::convert::{self, client};
 use driftkv_node::peers::frames::{Assembly, Framer};
 use driftkv_proto::v1;
@@ -85,4 +86,23 @@ proptest! {
             }
         }
     }
+}
+
+/// fjall's keys end at 65,535 bytes, and it panics on longer ones: no peer may bring one in, by whatever message.
+#[test]
+fn keys_longer_than_a_store_takes_are_refused() {
+    let long = |bytes: usize| Bytes::from(vec![b'k'; bytes]);
+    let fetch = |key: Bytes| v1::Envelope {
+        layout_version: 1,
+        boot: 1,
+        synced_commit: 1,
+        message: Some(v1::envelope::Message::Fetch(v1::Fetch { key, ..v1::Fetch::default() })),
+    };
+    let longest = driftkv_core::config::KEY_BYTES_CEILING as usize;
+    assert!(convert::from_wire(fetch(long(longest))).is_ok());
+    assert!(convert::from_wire(fetch(long(longest + 1))).is_err());
+    let stored = |bytes: usize| Key::new(long(bytes), long(bytes)).storage_key();
+    assert!(stored(longest).len() + 8 < 1 << 16, "with a hint's target before it");
+    assert!(Key::from_storage_key(&stored(longest)).is_some());
+    assert!(Key::from_storage_key(&stored(longest + 1)).is_none());
 }

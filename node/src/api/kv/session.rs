@@ -1,8 +1,8 @@
 //! One session: many requests in flight on one stream, answered as they come, each under the client's number for it.
 //! It is the stream of replies itself and reads requests only when polled for more, so there is no task and no queue of its
 //! own: a client that does not read its replies is not read from, and one that goes away takes everything with it.
-//! Invariants: at most [`IN_FLIGHT_MAX`] requests are with the engine, and beyond that no more are read; each gets exactly
-//! one reply, also when it cannot be read or the engine ends; replies wait for no timer.
+//! Invariants: at most [`IN_FLIGHT_MAX`] requests are with the engine, and fewer while their replies are large, and beyond that
+//! no more are read: replies wait here for a client that does not read them. Each request gets exactly one reply, also when it cannot be read or the engine ends; replies wait for no timer.
 //! Numbers used twice at a time are the client's business: each such request is answered, under that number.
 
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use driftkv_core::effect::{Failure, Request};
 use driftkv_core::id::RequestId;
 use driftkv_proto::v1::session_reply::Reply as Wire;
 use driftkv_proto::v1::{SessionReply, SessionRequest};
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
@@ -22,6 +23,10 @@ use crate::traces;
 
 /// Requests of one session that the engine has at a time.
 pub const IN_FLIGHT_MAX: usize = 1_024;
+/// Bytes of replies that the requests in flight may come to, judged by the replies before.
+const REPLY_BYTES_MAX: usize = 32 << 20;
+/// What a reply is taken for while none was seen.
+const REPLY_BYTES_FIRST: usize = 256 << 10;
 
 /// The replies of one session.
 pub struct Session {
@@ -89,10 +94,12 @@ impl Session {
 
     fn answer(&mut self, slot: u64, outcome: Outcome) -> Option<SessionReply> {
         let Caller { id, put } = self.waiting.leave(slot)?;
-        Some(match outcome {
+        let reply = match outcome {
             Ok(reply) => SessionReply { id, reply: Some(answer::reply(reply, put)) },
             Err(failure) => failed(id, &failure),
-        })
+        };
+        self.waiting.saw(reply.encoded_len());
+        Some(reply)
     }
 
     /// Answers for an engine that ended without doing so. Pending: it lives, or all is answered.
@@ -159,6 +166,8 @@ struct Caller {
 struct Waiting {
     slots: Vec<Option<Caller>>,
     free: Vec<usize>,
+    /// The largest of the last replies, slowly forgotten; `None`: there was none.
+    reply_bytes: Option<usize>,
 }
 
 impl Waiting {
@@ -167,7 +176,13 @@ impl Waiting {
     }
 
     fn has_room(&self) -> bool {
-        self.count() < IN_FLIGHT_MAX
+        let likely = self.reply_bytes.unwrap_or(REPLY_BYTES_FIRST).max(1);
+        self.count() < (REPLY_BYTES_MAX / likely).clamp(1, IN_FLIGHT_MAX)
+    }
+
+    fn saw(&mut self, bytes: usize) {
+        let before = self.reply_bytes.unwrap_or_default();
+        self.reply_bytes = Some(bytes.max(before - before / 8));
     }
 
     fn is_empty(&self) -> bool {

@@ -18,7 +18,7 @@ use tonic::{Code, Status, Streaming};
 use super::super::session::IN_FLIGHT_MAX;
 use super::{asked, got, start, start_raw, stored};
 use crate::api::loopback::soon;
-use crate::driver::{Inbox, ReplyTo};
+use crate::driver::{Inbox, Outcome, ReplyTo};
 
 /// A session without the comforts of our client.
 struct Raw {
@@ -154,29 +154,62 @@ fn hold(mut inbox: Inbox) -> (watch::Receiver<usize>, mpsc::UnboundedReceiver<Re
     (counted, holding)
 }
 
+/// Asks once and lets the engine answer.
+async fn answer_one(raw: &Raw, held: &mut mpsc::UnboundedReceiver<ReplyTo>, outcome: Outcome) {
+    raw.say(u64::MAX, get("k")).await;
+    soon(held.recv()).await.unwrap().send(outcome);
+}
+
 #[tokio::test]
 async fn a_session_that_is_full_is_not_read_until_a_reply_has_left() {
     const MORE: usize = 300;
     let (kv, inbox) = start_raw().await;
     let mut raw = Raw::open(kv).await;
     let (mut asked, mut held) = hold(inbox);
+    answer_one(&raw, &mut held, got(&[])).await;
+    raw.hear_reply().await;
+    let small = 1;
     let requests = raw.requests.clone();
     let sender = tokio::spawn(async move {
         for id in 0..(IN_FLIGHT_MAX + MORE) as u64 {
             requests.send(SessionRequest { id, request: get("k"), ..Default::default() }).await.unwrap();
         }
     });
-    soon(asked.wait_for(|count| *count == IN_FLIGHT_MAX)).await.unwrap();
+    soon(asked.wait_for(|count| *count == small + IN_FLIGHT_MAX)).await.unwrap();
     let brief = std::time::Duration::from_millis(100);
-    let more = tokio::time::timeout(brief, asked.wait_for(|count| *count > IN_FLIGHT_MAX)).await.is_ok();
+    let more = tokio::time::timeout(brief, asked.wait_for(|count| *count > small + IN_FLIGHT_MAX)).await.is_ok();
     assert!(!more, "the engine has as much of this session as it may have");
     let mut ids = HashSet::new();
     for answered in 0..IN_FLIGHT_MAX + MORE {
         soon(held.recv()).await.unwrap().send(got(&[]));
         ids.insert(raw.hear_reply().await.id);
-        assert!(*asked.borrow() <= IN_FLIGHT_MAX + answered + 1);
+        assert!(*asked.borrow() <= small + IN_FLIGHT_MAX + answered + 1);
     }
     assert_eq!(ids.len(), IN_FLIGHT_MAX + MORE, "each got its reply");
+    soon(sender).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_whose_replies_are_large_has_few_requests_with_the_engine() {
+    let (kv, inbox) = start_raw().await;
+    let mut raw = Raw::open(kv).await;
+    let (mut asked, mut held) = hold(inbox);
+    answer_one(&raw, &mut held, got(&[Bytes::from(vec![7; 4 << 20])])).await;
+    raw.hear_reply().await;
+    let requests = raw.requests.clone();
+    let sender = tokio::spawn(async move {
+        for id in 0..100 {
+            requests.send(SessionRequest { id, request: get("k") }).await.unwrap();
+        }
+    });
+    // Replies of 4 MiB: seven of them stay below 32 MiB.
+    soon(asked.wait_for(|count| *count == 1 + 7)).await.unwrap();
+    let brief = std::time::Duration::from_millis(100);
+    assert!(tokio::time::timeout(brief, asked.wait_for(|count| *count > 1 + 7)).await.is_err());
+    for _ in 0..100 {
+        soon(held.recv()).await.unwrap().send(got(&[]));
+        raw.hear_reply().await;
+    }
     soon(sender).await.unwrap();
 }
 

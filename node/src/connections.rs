@@ -1,0 +1,236 @@
+//! Accepts connections: as many as the limit on open files leaves room for, and says so to those it has no room for.
+//! Invariants: the files of the store and the streams of peers are never crowded out by clients; a full table of open files
+//! costs a pause, no spinning; a connection that says nothing from the start is closed, one that idles later may stay.
+//! Not here: what a connection may ask (`api`), how dead ones are found (HTTP/2 keepalive, `server`).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// Open files kept for the store, the listeners and the streams of peers and operators.
+const FILES_KEPT: u64 = 1_024;
+/// What is taken where the system sets no limit.
+const FILES_UNLIMITED: u64 = 1 << 20;
+/// Connections of peers, and of operators: enough for the largest cluster, both classes of stream.
+pub const OTHERS_MAX: usize = 4_096;
+/// How long a new connection may say nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// New connections that have not said anything yet, and refused ones that have not gone yet.
+const PENDING_MAX: usize = 1_024;
+const REFUSED_MAX: usize = 128;
+const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+/// How long accepting rests after the system gave no more files.
+const REST: Duration = Duration::from_millis(50);
+
+/// Raises this process's limit on open files as far as the system lets it. Says how many clients there is room for.
+pub fn raise_file_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(FILES_UNLIMITED);
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, wanted, "the limit on open files stays as it is");
+        }
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(FILES_UNLIMITED);
+    usize::try_from(files.saturating_sub(FILES_KEPT).max(files / 4))
+        .unwrap_or(usize::MAX)
+        .clamp(16, Semaphore::MAX_PERMITS)
+}
+
+/// The connections that `listener` accepts, `connections_max` at a time. Ends when the receiver is dropped.
+pub fn accept(listener: TcpListener, connections_max: usize) -> ReceiverStream<io::Result<Connection>> {
+    let (to, accepted) = mpsc::channel(1);
+    tokio::spawn(accept_all(listener, connections_max, to));
+    ReceiverStream::new(accepted)
+}
+
+async fn accept_all(listener: TcpListener, connections_max: usize, to: mpsc::Sender<io::Result<Connection>>) {
+    let room = Arc::new(Semaphore::new(connections_max));
+    let (pending, refused) = (Arc::new(Semaphore::new(PENDING_MAX)), Arc::new(Semaphore::new(REFUSED_MAX)));
+    let mut is_full = false;
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = to.closed() => return,
+        };
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(REST).await;
+                continue;
+            }
+        };
+        // Without it small answers wait for the acknowledgement of earlier ones; a failure shows at the first read.
+        let _ = stream.set_nodelay(true);
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            if !is_full {
+                tracing::warn!(connections_max, "no room for another connection; refusing until one closes");
+            }
+            is_full = true;
+            if let Ok(permit) = Arc::clone(&refused).try_acquire_owned() {
+                tokio::spawn(refuse(stream, connections_max, permit));
+            }
+            continue;
+        };
+        is_full = false;
+        let Ok(waiting) = Arc::clone(&pending).acquire_owned().await else { return };
+        tokio::spawn(hand_over(Connection { stream, _permit: permit }, to.clone(), waiting));
+    }
+}
+
+/// Passes a connection on once it has said something.
+async fn hand_over(connection: Connection, to: mpsc::Sender<io::Result<Connection>>, waiting: OwnedSemaphorePermit) {
+    // Looked at, not taken: the bytes are the server's. Readiness alone may be announced for nothing.
+    if let Ok(Ok(1)) = timeout(SILENCE_MAX, connection.stream.peek(&mut [0])).await {
+        drop(waiting);
+        // The receiver is gone only when the server ends.
+        let _ = to.send(Ok(connection)).await;
+    }
+}
+
+/// Tells a client in HTTP/2's own words (RFC 9113, 6.8) why it is not served, and waits a moment for it to hear that.
+async fn refuse(mut stream: TcpStream, connections_max: usize, _permit: OwnedSemaphorePermit) {
+    let words = format!("no room: {connections_max} connections are open, as many as the limit on open files allows");
+    let told = async {
+        stream.write_all(&go_away(&words)).await?;
+        stream.shutdown().await?;
+        // A connection closed with bytes unread is reset, and the words may be lost with it.
+        let mut ignored = [0; 1_024];
+        while stream.read(&mut ignored).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(REFUSED_PATIENCE, told).await;
+}
+
+/// Empty SETTINGS, then GOAWAY with ENHANCE_YOUR_CALM and `words` as debug data.
+fn go_away(words: &str) -> Vec<u8> {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    let mut frames = SETTINGS.to_vec();
+    let length = (words.len() as u32).saturating_add(8).to_be_bytes();
+    frames.extend(length.iter().skip(1));
+    frames.extend([7, 0, 0, 0, 0, 0]);
+    frames.extend(0u32.to_be_bytes());
+    frames.extend(ENHANCE_YOUR_CALM.to_be_bytes());
+    frames.extend(words.as_bytes());
+    frames
+}
+
+/// An accepted connection; its place is free again when it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use driftkv_core::config::Limits;
+    use driftkv_proto::v1::GetRequest;
+    use driftkv_proto::v1::kv_client::KvClient;
+    use tonic::transport::{Endpoint, Server};
+    use tonic::{Code, Status};
+
+    use super::*;
+    use crate::api::kv::KvApi;
+    use crate::api::loopback::soon;
+    use crate::driver::Handle;
+
+    /// A `Kv` with room for so many connections.
+    async fn serve(connections_max: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let kv = KvApi::new(Handle::new().0, Limits::default()).into_service();
+        let connections = accept(listener, connections_max);
+        tokio::spawn(Server::builder().serve_with_incoming(kv, connections));
+        address
+    }
+
+    /// A connection of its own, and what it is answered: `InvalidArgument` if it is served.
+    async fn ask(address: &str) -> (Option<KvClient<tonic::transport::Channel>>, Status) {
+        let channel = match soon(Endpoint::new(format!("http://{address}")).unwrap().connect()).await {
+            Ok(channel) => channel,
+            Err(error) => return (None, Status::unavailable(format!("{error:?}"))),
+        };
+        let mut kv = KvClient::new(channel);
+        let status = soon(kv.get(GetRequest { mode: 9, ..Default::default() })).await.unwrap_err();
+        (Some(kv), status)
+    }
+
+    #[tokio::test]
+    async fn a_client_too_many_is_told_why_and_served_when_another_has_gone() {
+        let address = serve(2).await;
+        let (first, second) = (ask(&address).await, ask(&address).await);
+        assert_eq!((first.1.code(), second.1.code()), (Code::InvalidArgument, Code::InvalidArgument));
+        let (_, refused) = ask(&address).await;
+        assert!(format!("{refused:?}").contains("no room: 2 connections are open"), "{refused:?}");
+        drop(first);
+        let served = async {
+            while ask(&address).await.1.code() != Code::InvalidArgument {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(served).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_gives_its_place_back() {
+        let address = serve(1).await;
+        let mut silent = TcpStream::connect(&address).await.unwrap();
+        let mut bytes = Vec::new();
+        assert_eq!(soon(silent.read_to_end(&mut bytes)).await.unwrap(), 0, "closed without a word");
+    }
+}

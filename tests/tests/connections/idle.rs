@@ -1,0 +1,109 @@
+//! Idle connections, from this process to a node: each has greeted and answers pings, and asks for nothing.
+
+use std::time::Instant;
+
+use driftkv_tests::cluster::{Cluster, NodeProcess, Shape, eventually};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::{resident_kb, serves};
+
+const CONNECTIONS: usize = 10_000;
+/// More than ten thousand idle connections may cost a node, each.
+const KB_A_CONNECTION_MAX: u64 = 64;
+/// RFC 9113, 3.4: the client's preface and empty SETTINGS.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+/// Greets, then answers pings until the other side closes.
+async fn idle(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(GREETING).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await?;
+        if head[3] == PING && head[4] & ACK == 0 {
+            head[4] |= ACK;
+            stream.write_all(&[head.as_slice(), &payload].concat()).await?;
+        }
+    }
+}
+
+/// Opens `count` idle connections; they close when the set is dropped.
+async fn open(node: &NodeProcess, count: usize) -> JoinSet<std::io::Result<()>> {
+    let mut connections = JoinSet::new();
+    for _ in 0..count {
+        connections.spawn(idle(TcpStream::connect(node.client).await.expect("the node accepts")));
+    }
+    connections
+}
+
+fn open_files(node: &NodeProcess) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("Linux lists a process's files").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_cost_little_memory_and_nobody_else_a_deadline() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let files = limit.current.unwrap_or(u64::MAX);
+    assert!(files > CONNECTIONS as u64 + 2_048, "this system allows {files} open files; the test needs more");
+    let cluster = Cluster::start(Shape::of(3)).await;
+    cluster.all_reach_each_other().await;
+    let (node, client) = (&cluster.nodes[0], cluster.client_of(0));
+    let alone = serves(&client, "before", 20).await;
+    let (before, files) = (resident_kb(node), open_files(node));
+    let began = Instant::now();
+    let connections = open(node, CONNECTIONS).await;
+    eventually("all connections are accepted", async || (open_files(node) >= files + CONNECTIONS).then_some(())).await;
+    let opened = began.elapsed();
+    let slowest = serves(&client, "during", 20).await;
+    let each = resident_kb(node).saturating_sub(before) / (CONNECTIONS as u64 / 1_000);
+    println!(
+        "{CONNECTIONS} idle connections in {opened:.1?}: {:.1} KiB each; the slowest put and get {slowest:?}, {alone:?} without",
+        each as f64 / 1_000.0
+    );
+    assert!(each < KB_A_CONNECTION_MAX * 1_000, "{each} bytes a connection");
+    drop(connections);
+    eventually("the connections are gone", async || (open_files(node) < files + CONNECTIONS / 100).then_some(())).await;
+    serves(&client, "after", 5).await;
+}
+
+#[tokio::test]
+async fn a_node_without_files_to_spare_serves_those_it_has_and_recovers() {
+    let cluster = Cluster::start(Shape::of(3)).await;
+    cluster.all_reach_each_other().await;
+    let (node, client) = (&cluster.nodes[0], cluster.client_of(0));
+    serves(&client, "before", 1).await;
+    let pid = Pid::from_raw(node.pid() as i32).expect("a process");
+    let most = open_files(node) as u64 + 20;
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(most), maximum: getrlimit(Resource::Nofile).maximum })
+        .unwrap();
+    let connections = open(node, 60).await;
+    eventually("its table of files is full", async || (open_files(node) as u64 >= most - 1).then_some(())).await;
+    let busy_before = cpu_ticks(node);
+    let began = Instant::now();
+    serves(&client, "during", 20).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let share = (cpu_ticks(node) - busy_before) as f64 / 100.0 / began.elapsed().as_secs_f64();
+    assert!(share < 0.7, "{share:.2} of a core: it spins on what it cannot accept");
+    drop(connections);
+    eventually("a new client is served", async || {
+        let fresh = cluster.client_of(0);
+        fresh.get("b", "before-0", Default::default()).await.ok()
+    })
+    .await;
+}
+
+/// Hundredths of a second of CPU that a node has used.
+fn cpu_ticks(node: &NodeProcess) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("Linux accounts for processes");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time")
+}

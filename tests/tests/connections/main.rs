@@ -1,0 +1,38 @@
+//! Clients and peers that hold connections and do nothing useful with them: ten thousand idle ones, readers that do not read, a
+//! peer whose socket accepts and never answers. What others are promised holds meanwhile, and all is well soon after.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod half_open;
+mod idle;
+mod proxy;
+mod slow;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use driftkv_proto::client::{Client, GetOptions, PutOptions};
+use driftkv_tests::cluster::NodeProcess;
+
+/// Every request is given this long; the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Kilobytes of memory that a node holds.
+fn resident_kb(node: &NodeProcess) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("Linux says what a process holds");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+/// Writes and reads `count` keys, each within its deadline; gives how long the slowest took.
+async fn serves(client: &Client, name: &str, count: usize) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for n in 0..count {
+        let (key, timeout) = (format!("{name}-{n}"), Some(DEADLINE));
+        let began = Instant::now();
+        client.put("b", key.clone(), "x", PutOptions { timeout, ..PutOptions::default() }).await.unwrap();
+        let read = client.get("b", key, GetOptions { timeout, ..GetOptions::default() }).await.unwrap();
+        assert_eq!(read.siblings.len(), 1);
+        slowest = slowest.max(began.elapsed());
+    }
+    slowest
+}
