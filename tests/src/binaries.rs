@@ -8,10 +8,10 @@ use std::path::PathBuf;
 ///
 /// Panics if it is not there: then only a part of the workspace was built.
 pub fn program(name: &str) -> PathBuf {
-    // TARGET/PROFILE/deps/TEST: the binaries belong into TARGET/PROFILE.
+    // TARGET/PROFILE/deps/TEST or TARGET/PROFILE/PROGRAM: what we look for is in TARGET/PROFILE.
     let me = std::env::current_exe().expect("this executable");
-    let deps = me.ancestors().find(|path| path.ends_with("deps")).expect("cargo's layout");
-    let program = deps.with_file_name(name);
+    let profile = me.ancestors().find(|path| path.ends_with("deps")).unwrap_or(&me);
+    let program = profile.with_file_name(name);
     assert!(
         program.is_file(),
         "{} is missing: run `make test`, or `cargo build --workspace --bins`",

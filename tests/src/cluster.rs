@@ -137,6 +137,11 @@ impl Cluster {
         }
     }
 
+    /// The processes of the nodes, all of which run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().map(NodeProcess::pid).collect()
+    }
+
     /// A client that begins at node `first` and may go to all others.
     pub fn client(&self, first: usize) -> Client {
         let endpoints = (0..self.nodes.len()).map(|i| self.nodes[(first + i) % self.nodes.len()].client.to_string());
