@@ -13,7 +13,7 @@ use crate::id::{Incarnation, Key, PartitionId};
 use crate::message::{Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
-use crate::record::Record;
+use crate::record::Stored;
 use crate::store::{Pair, Space, Store, StoreError};
 use crate::tree::{FANOUT, LEAVES, PrefixRange, Tree};
 
@@ -272,7 +272,7 @@ impl Node {
             let Some(key) = Key::from_storage_key(&storage_key) else {
                 return Err(StoreError(format!("damaged key of {} bytes", storage_key.len())));
             };
-            let state = Record::decode(&storage_key, value)?.state.encode();
+            let state = Stored::read(&storage_key, value)?.state;
             let purpose = Purpose::AntiEntropy;
             let replicate = Replicate { op: 0, key, state, hint_for: None, remaining_ms: 0, purpose };
             self.send(Hold::Batch, to, Message::Replicate(replicate));

@@ -94,18 +94,24 @@ impl State {
 
     /// Joins what `other` knows: maximum of floors, union of the dots above them.
     /// Commutative, associative, idempotent. Two payloads under one dot are corruption: both are kept.
-    pub fn merge(&mut self, other: &State) {
+    /// Returns whether that brought anything new.
+    pub fn merge(&mut self, other: &State) -> bool {
+        let mut is_changed = false;
         for (actor, theirs) in &other.actors {
+            is_changed |= !self.actors.contains_key(actor);
             let ours = self.actors.entry(*actor).or_default();
             if !planted(Bug::MergeForgetsFloor) {
+                is_changed |= theirs.floor > ours.floor;
                 ours.raise_floor(theirs.floor);
             }
-            for (counter, payloads) in &theirs.dots {
-                if *counter > ours.floor {
-                    ours.dots.entry(*counter).or_default().extend(payloads.iter().cloned());
+            for (counter, payloads) in theirs.dots.iter().filter(|(counter, _)| **counter > ours.floor) {
+                let kept = ours.dots.entry(*counter).or_default();
+                for payload in payloads {
+                    is_changed |= kept.insert(payload.clone());
                 }
             }
         }
+        is_changed
     }
 
     /// Drops what `context` covers and remembers that it was covered.
@@ -166,23 +172,33 @@ impl State {
 
     /// The canonical encoding: equal states, equal bytes. Empty bytes for an empty state.
     pub fn encode(&self) -> Bytes {
-        if self.is_empty() {
-            return Bytes::new();
-        }
+        let mut out = BytesMut::with_capacity(self.size());
+        self.encode_into(&mut out);
+        out.freeze()
+    }
+
+    /// About as many bytes as the encoding has, and not fewer.
+    pub(crate) fn size(&self) -> usize {
         let values: usize = self.dots().map(|(_, p)| 32 + p.value.as_ref().map_or(0, Bytes::len)).sum();
-        let mut out = BytesMut::with_capacity(8 + self.actors.len() * 36 + values);
+        8 + self.actors.len() * 36 + values
+    }
+
+    /// Appends the canonical encoding.
+    pub(crate) fn encode_into(&self, out: &mut BytesMut) {
+        if self.is_empty() {
+            return;
+        }
         out.put_u8(STATE_VERSION);
         out.put_u32(self.actors.len() as u32);
         for (actor, entry) in &self.actors {
-            put_actor(&mut out, *actor);
+            put_actor(out, *actor);
             out.put_u64(entry.floor);
             out.put_u32(entry.dots.values().map(BTreeSet::len).sum::<usize>() as u32);
             for (counter, payload) in entry.dots.iter().flat_map(|(n, ps)| ps.iter().map(move |p| (n, p))) {
                 out.put_u64(*counter);
-                put_payload(&mut out, payload);
+                put_payload(out, payload);
             }
         }
-        out.freeze()
     }
 
     /// Reads an encoding; empty bytes are the empty state. Values share the buffer.

@@ -13,7 +13,7 @@ use crate::id::{Incarnation, Key};
 use crate::message::{Message, Purpose, Refusal, Replicate};
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
-use crate::record::Record;
+use crate::record::{Record, Stored};
 use crate::store::{Space, Store, StoreError};
 use crate::time::Time;
 
@@ -171,9 +171,8 @@ impl Node {
         let old = store.get(Space::Hints, &place)?;
         let old_bytes = old.as_ref().map_or(0, |value| size(&place, value));
         let old = old.map(|bytes| Record::decode(&place, bytes)).transpose()?.unwrap_or_default();
-        let mut record = Record { own_epoch: None, state: old.state.clone() };
-        record.state.merge(incoming);
-        if record == old {
+        let mut record = Record { own_epoch: None, ..old };
+        if !record.state.merge(incoming) {
             return Ok(Ok(incoming.hash()));
         }
         let value = record.encode(&place).record;
@@ -248,7 +247,7 @@ impl Node {
         let Some(key) = Key::from_storage_key(&storage_key) else {
             return Err(StoreError(format!("damaged hint key for {target}")));
         };
-        let state = Record::decode(&hint_key(target, &storage_key), value.clone())?.state.encode();
+        let state = Stored::read(&hint_key(target, &storage_key), value.clone())?.state;
         let op = self.new_op();
         let (hash, bytes) = (Record::hash_of(&value), value.len() as u64);
         let handoff = Handoff { target, storage_key, hash, bytes, sent_at: self.now };

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use twox_hash::XxHash3_64;
 
 use crate::causality::{Epoch, State};
-use crate::codec::Reader;
+use crate::codec::{Malformed, Reader};
 use crate::store::StoreError;
 
 const VERSION: u8 = 2;
@@ -38,53 +38,78 @@ pub fn state_hash(state: &[u8]) -> u64 {
     if state.is_empty() { 0 } else { XxHash3_64::oneshot(state).max(1) }
 }
 
+/// A record as the store holds it: checked, its state not decoded.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// As in [`Record`].
+    pub own_epoch: Option<Epoch>,
+    /// Hash of the state.
+    pub hash: u64,
+    /// Canonical state.
+    pub state: Bytes,
+}
+
+impl Stored {
+    /// Reads the record stored under `place`. Errors: the disk holds what we did not write there.
+    pub fn read(place: &[u8], bytes: Bytes) -> Result<Stored, StoreError> {
+        let len = bytes.len();
+        let mut r = Reader::new(bytes);
+        let (version, sum, stored) = header(&mut r).map_err(|malformed| damaged(len, malformed.0))?;
+        if version != VERSION {
+            return Err(damaged(len, "unknown record version"));
+        }
+        if sum != checksum(place, stored.hash, stored.own_epoch) || state_hash(&stored.state) != stored.hash {
+            return Err(damaged(len, "checksum mismatch"));
+        }
+        Ok(stored)
+    }
+
+    /// The same with its state decoded. Errors: as `read`.
+    pub fn record(self) -> Result<Record, StoreError> {
+        let len = self.state.len();
+        let state = State::decode(self.state).map_err(|malformed| damaged(len, malformed.0))?;
+        Ok(Record { own_epoch: self.own_epoch, state })
+    }
+}
+
+fn header(r: &mut Reader) -> Result<(u8, u64, Stored), Malformed> {
+    let (version, sum, hash, has_epoch) = (r.u8()?, r.u64()?, r.u64()?, r.u8()?);
+    let epoch = Epoch { boot: r.u32()?, number: r.u64()? };
+    let own_epoch = match has_epoch {
+        0 => None,
+        1 => Some(epoch),
+        _ => return Err(Malformed("unknown epoch mark")),
+    };
+    Ok((version, sum, Stored { own_epoch, hash, state: r.rest() }))
+}
+
+fn damaged(bytes: usize, what: &str) -> StoreError {
+    StoreError(format!("damaged record of {bytes} bytes: {what}"))
+}
+
 impl Record {
     /// The stored form. `place`: the key in the store that it will lie under.
     pub fn encode(&self, place: &[u8]) -> Encoded {
-        let state = self.state.encode();
-        let hash = state_hash(&state);
-        let mut body = BytesMut::with_capacity(HEADER + state.len());
-        body.put_u8(VERSION);
-        body.put_u64(0);
-        body.put_u64(hash);
-        body.put_u8(u8::from(self.own_epoch.is_some()));
-        let epoch = self.own_epoch.unwrap_or(Epoch { boot: 0, number: 0 });
-        body.put_u32(epoch.boot);
-        body.put_u64(epoch.number);
-        let sum = checksum(place, hash, self.own_epoch);
-        if let Some(field) = body.get_mut(1..9) {
-            field.copy_from_slice(&sum.to_be_bytes());
+        let mut body = BytesMut::with_capacity(HEADER + self.state.size());
+        body.put_bytes(0, HEADER);
+        self.state.encode_into(&mut body);
+        let hash = state_hash(body.get(HEADER..).unwrap_or_default());
+        if let Some(mut header) = body.get_mut(..HEADER) {
+            let epoch = self.own_epoch.unwrap_or(Epoch { boot: 0, number: 0 });
+            header.put_u8(VERSION);
+            header.put_u64(checksum(place, hash, self.own_epoch));
+            header.put_u64(hash);
+            header.put_u8(u8::from(self.own_epoch.is_some()));
+            header.put_u32(epoch.boot);
+            header.put_u64(epoch.number);
         }
-        body.put_slice(&state);
         let record = body.freeze();
         Encoded { state: record.slice(HEADER..), record, hash }
     }
 
     /// Reads the record stored under `place`. Errors: the disk holds what we did not write there.
     pub fn decode(place: &[u8], bytes: Bytes) -> Result<Record, StoreError> {
-        let damaged = |what: &str| StoreError(format!("damaged record of {} bytes: {what}", bytes.len()));
-        let mut r = Reader::new(bytes.clone());
-        let mut header = || {
-            let version = r.u8()?;
-            let (sum, hash) = (r.u64()?, r.u64()?);
-            let has = r.u8()?;
-            let epoch = Epoch { boot: r.u32()?, number: r.u64()? };
-            let own_epoch = match has {
-                0 => None,
-                1 => Some(epoch),
-                _ => return Err(crate::codec::Malformed("unknown epoch mark")),
-            };
-            Ok((version, sum, hash, own_epoch))
-        };
-        let (version, sum, hash, own_epoch) = header().map_err(|e: crate::codec::Malformed| damaged(e.0))?;
-        if version != VERSION {
-            return Err(damaged("unknown record version"));
-        }
-        let state = r.rest();
-        if sum != checksum(place, hash, own_epoch) || state_hash(&state) != hash {
-            return Err(damaged("checksum mismatch"));
-        }
-        Ok(Record { own_epoch, state: State::decode(state).map_err(|e| damaged(e.0))? })
+        Stored::read(place, bytes)?.record()
     }
 
     /// The state hash out of a record's header, without decoding the state.

@@ -4,21 +4,37 @@
 
 use bytes::Bytes;
 
-use crate::causality::{Context, Payload, State};
+use crate::causality::{Actor, Context, Payload, State};
 use crate::effect::Event;
 use crate::id::{Incarnation, Key, RequestId};
 use crate::message::{Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
-use crate::record::{Encoded, Record, state_hash};
+use crate::record::{Encoded, Record, Stored, state_hash};
 use crate::store::{Space, Store, StoreError};
 use crate::time::Time;
 
+/// What this node holds of a key, as an operation found it.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub(crate) record: Record,
+    /// Of the record's state.
+    pub(crate) hash: u64,
+    /// The key has a record.
+    is_present: bool,
+}
+
 impl Node {
-    /// The record of `key`, if there is one.
-    pub(crate) fn load(&self, store: &dyn Store, key: &Key) -> Result<Option<Record>, StoreError> {
+    /// The record of `key` as it is stored, if there is one.
+    fn stored(&self, store: &dyn Store, key: &Key) -> Result<Option<Stored>, StoreError> {
         let place = key.storage_key();
-        store.get(Space::Data, &place)?.map(|bytes| Record::decode(&place, bytes)).transpose()
+        store.get(Space::Data, &place)?.map(|bytes| Stored::read(&place, bytes)).transpose()
+    }
+
+    /// The record of `key`; an empty one if there is none.
+    pub(crate) fn load(&self, store: &dyn Store, key: &Key) -> Result<Local, StoreError> {
+        let Some(stored) = self.stored(store, key)? else { return Ok(Local::default()) };
+        Ok(Local { hash: stored.hash, record: stored.record()?, is_present: true })
     }
 
     fn save(&mut self, store: &mut dyn Store, key: &Key, old_hash: u64, record: &Record) -> Encoded {
@@ -35,45 +51,39 @@ impl Node {
         encoded
     }
 
-    /// Merges `incoming` into what is stored; returns the result.
+    /// Merges `incoming` into what is stored, which is `local`; returns the result.
     pub(crate) fn merge_data(
         &mut self,
         store: &mut dyn Store,
         key: &Key,
+        local: Local,
         incoming: &State,
-    ) -> Result<Record, StoreError> {
-        let Some(old) = self.load(store, key)? else {
-            let record = Record { own_epoch: None, state: incoming.clone() };
-            if !incoming.is_empty() {
-                self.save(store, key, 0, &record);
-            }
-            return Ok(record);
-        };
-        let mut record = old.clone();
-        record.state.merge(incoming);
+    ) -> Result<Local, StoreError> {
+        let Local { mut record, hash, is_present } = local;
         let me = self.me();
-        record.own_epoch = old.own_epoch.filter(|epoch| {
-            let actor = crate::causality::Actor { incarnation: me, epoch: *epoch };
-            incoming.top(actor) <= old.state.top(actor)
+        let own_epoch = record.own_epoch.filter(|epoch| {
+            let actor = Actor { incarnation: me, epoch: *epoch };
+            incoming.top(actor) <= record.state.top(actor)
         });
-        if record != old {
-            self.save(store, key, old.state.hash(), &record);
+        let is_same_epoch = own_epoch == record.own_epoch;
+        record.own_epoch = own_epoch;
+        if !record.state.merge(incoming) && is_same_epoch {
+            return Ok(Local { record, hash, is_present });
         }
-        Ok(record)
+        let hash = self.save(store, key, hash, &record).hash;
+        Ok(Local { record, hash, is_present: true })
     }
 
-    /// Mints a dot for `payload` on this primary's record; returns the whole new state.
+    /// Mints a dot for `payload` on this primary's record, which is `local`; returns the whole new state.
     pub(crate) fn mint_data(
         &mut self,
         store: &mut dyn Store,
         key: &Key,
+        local: Local,
         cover: &Context,
         payload: Payload,
-    ) -> Result<(State, Encoded), StoreError> {
-        let old = self.load(store, key)?;
-        let is_present = old.is_some();
-        let old_hash = old.as_ref().map_or(0, |r| r.state.hash());
-        let mut record = old.unwrap_or_default();
+    ) -> (State, Encoded) {
+        let Local { mut record, hash, is_present } = local;
         let lone = payload.clone();
         if planted(Bug::CoversUnseen) {
             let all = record.state.context();
@@ -82,11 +92,11 @@ impl Node {
         if self.minting.mint(&mut record, is_present, cover, payload) {
             self.observe(Event::FreshEpoch);
         }
-        let mut encoded = self.save(store, key, old_hash, &record);
+        let mut encoded = self.save(store, key, hash, &record);
         if planted(Bug::LoneValue) {
             lone_value(&record.state, &lone, &mut encoded);
         }
-        Ok((record.state, encoded))
+        (record.state, encoded)
     }
 
     fn remember_requests(&mut self, state: &State) {
@@ -155,10 +165,11 @@ impl Node {
             return Ok(self.store_hint(store, owner, &replicate.key, &incoming)?.map(|_| ()));
         }
         if replicate.purpose == Purpose::Repair && planted(Bug::RepairOverwrites) {
-            let old = self.load(store, &replicate.key)?.map_or(0, |r| r.state.hash());
+            let old = self.load(store, &replicate.key)?.hash;
             self.save(store, &replicate.key, old, &Record { own_epoch: None, state: incoming });
         } else {
-            self.merge_data(store, &replicate.key, &incoming)?;
+            let local = self.load(store, &replicate.key)?;
+            self.merge_data(store, &replicate.key, local, &incoming)?;
         }
         Ok(Ok(()))
     }
@@ -183,28 +194,31 @@ impl Node {
             self.send(Hold::Now, from, Message::FetchRefused { op: fetch.op, reason });
             return Ok(());
         }
-        let (state, encoded) = self.read_local(store, &fetch.key)?;
-        let is_same = state_hash(&encoded) == fetch.known_hash;
-        let reply = FetchReply {
-            op: fetch.op,
-            state: (!is_same).then_some(encoded),
-            was_applied: fetch.request.is_some_and(|id| self.was_applied(&state, id)),
-            as_fallback: !is_owner,
+        let (hash, encoded) = match is_owner {
+            true => self.stored(store, &fetch.key)?.map_or((0, Bytes::new()), |stored| (stored.hash, stored.state)),
+            false => {
+                let encoded = self.read_hints(store, &fetch.key)?.encode();
+                (state_hash(&encoded), encoded)
+            }
         };
+        let was_applied = match fetch.request {
+            Some(id) => State::decode(encoded.clone()).is_ok_and(|state| self.was_applied(&state, id)),
+            None => false,
+        };
+        let state = (hash != fetch.known_hash).then_some(encoded);
+        let reply = FetchReply { op: fetch.op, state, was_applied, as_fallback: !is_owner };
         self.send(Hold::Batch, from, Message::FetchReply(reply));
         Ok(())
     }
 
     /// What this node holds of a key: its record if it is a primary, else the merge of its hints.
-    pub(crate) fn read_local(&self, store: &dyn Store, key: &Key) -> Result<(State, Bytes), StoreError> {
+    pub(crate) fn read_local(&self, store: &dyn Store, key: &Key) -> Result<Local, StoreError> {
         let is_owner = self.ring.as_ref().is_some_and(|ring| ring.is_primary(ring.partition_of(key), self.me()));
-        let state = if is_owner {
-            self.load(store, key)?.map(|r| r.state).unwrap_or_default()
-        } else {
-            self.read_hints(store, key)?
-        };
-        let encoded = state.encode();
-        Ok((state, encoded))
+        if is_owner {
+            return self.load(store, key);
+        }
+        let state = self.read_hints(store, key)?;
+        Ok(Local { hash: state.hash(), record: Record { own_epoch: None, state }, is_present: false })
     }
 
     pub(crate) fn is_expired(&self, at: Time, remaining_ms: u32) -> bool {

@@ -3,6 +3,7 @@
 use super::compare::{SCAN_BYTES, SCAN_CHUNK, SLICES, hashes};
 use super::trees::RECORD_BYTES;
 use super::*;
+use crate::record::Record;
 use crate::store::MemStore;
 use crate::time::Time;
 use crate::tree::partition_range;

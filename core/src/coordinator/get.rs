@@ -13,6 +13,7 @@ use crate::message::{Fetch, FetchReply, Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
 use crate::quorum::Quorum;
+use crate::record::state_hash;
 use crate::store::{Store, StoreError};
 use crate::time::Time;
 
@@ -177,12 +178,12 @@ impl Node {
         op: &mut FetchOp,
         stands_for: Option<Incarnation>,
     ) -> Result<(), StoreError> {
-        let state = self.read_local(store, &op.key)?.0;
-        let me = self.me();
+        let local = self.read_local(store, &op.key)?;
+        let (state, me) = (local.record.state, self.me());
         op.was_applied |= op.request.is_some_and(|id| self.was_applied(&state, id));
         op.quorum.add(me, stands_for);
         if stands_for.is_none() {
-            op.known_hash = state.hash();
+            op.known_hash = local.hash;
             op.shown.insert(me, op.known_hash);
         }
         op.has_stand_in |= stands_for.is_some();
@@ -240,6 +241,7 @@ impl Node {
         let hash = match reply.state {
             None => op.known_hash,
             Some(bytes) => {
+                let hash = state_hash(&bytes);
                 let Ok(state) = State::decode(bytes) else {
                     self.observe(Event::MalformedMessage(from));
                     return self.replace_in_fetch(store, reply.op, from, true);
@@ -247,7 +249,7 @@ impl Node {
                 if matches!(op.phase, Phase::Asking | Phase::Answered) {
                     op.fold.merge(&state);
                 }
-                state.hash()
+                hash
             }
         };
         let asked = op.waiting.remove(from);
@@ -367,7 +369,8 @@ impl Node {
         }
         for (node, hash) in shown {
             if node == me && hash != fold.hash() {
-                self.merge_data(store, &key, &fold)?;
+                let local = self.load(store, &key)?;
+                self.merge_data(store, &key, local, &fold)?;
                 merged_here = true;
             } else {
                 self.repair_holder(id, node, hash);
@@ -469,7 +472,8 @@ impl Node {
         for (node, _) in op.shown.iter().filter(|(_, shown)| **shown != hash) {
             self.observe(Event::ReadRepair(*node));
             if *node == self.me() {
-                self.merge_data(store, &op.key, &op.fold)?;
+                let local = self.load(store, &op.key)?;
+                self.merge_data(store, &op.key, local, &op.fold)?;
                 continue;
             }
             let (key, state) = (op.key.clone(), state.clone());

@@ -15,7 +15,8 @@ use crate::message::{Message, Purpose, Replicate};
 use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
 use crate::quorum::Quorum;
-use crate::record::{Record, state_hash};
+use crate::record::state_hash;
+use crate::replica::Local;
 use crate::store::{Store, StoreError};
 use crate::time::Time;
 
@@ -90,15 +91,15 @@ impl Node {
         start.put.is_retry |= is_known;
         let put = &start.put;
         if is_known && start.role == Role::Primary {
-            let local = self.read_local(store, &put.key)?.0;
-            if self.was_applied(&local, put.request) {
+            let local = self.read_local(store, &put.key)?;
+            if self.was_applied(&local.record.state, put.request) {
                 return self.put_read(store, start, State::default(), true);
             }
         }
         if put.is_retry || matches!(put.intent, Intent::CreateOnly | Intent::OverwriteAll) {
             return self.fetch_for_put(store, start);
         }
-        self.put_minted(store, start, &State::default())
+        self.put_minted(store, start, &State::default(), None)
     }
 
     /// R replicas showed `seen`; `was_applied`: what one of them showed knows this very request.
@@ -110,13 +111,14 @@ impl Node {
         was_applied: bool,
     ) -> Result<(), StoreError> {
         // Another attempt may have minted here while this one was reading.
-        let is_known_here = self.was_applied(&self.read_local(store, &start.put.key)?.0, start.put.request);
+        let local = self.read_local(store, &start.put.key)?;
+        let is_known_here = self.was_applied(&local.record.state, start.put.request);
         if was_applied || is_known_here && !planted(Bug::DoubledForwardRunsTwice) {
             self.observe(Event::RetryRecognised);
             let state = match start.role {
-                Role::Primary => self.merge_data(store, &start.put.key, &seen)?.state,
+                Role::Primary => self.merge_data(store, &start.put.key, local, &seen)?.record.state,
                 Role::Fallback => {
-                    let mut state = self.read_hints(store, &start.put.key)?;
+                    let mut state = local.record.state;
                     state.merge(&seen);
                     state
                 }
@@ -124,18 +126,25 @@ impl Node {
             let encoded = state.encode();
             return self.replicate(store, start, &state, encoded, true);
         }
-        self.put_minted(store, start, &seen)
+        self.put_minted(store, start, &seen, Some(local))
     }
 
-    fn put_minted(&mut self, store: &mut dyn Store, mut start: PutStart, seen: &State) -> Result<(), StoreError> {
+    /// `local`: what this node holds, if that is known already.
+    fn put_minted(
+        &mut self,
+        store: &mut dyn Store,
+        mut start: PutStart,
+        seen: &State,
+        local: Option<Local>,
+    ) -> Result<(), StoreError> {
         if self.now >= start.deadline {
             let failure = Quorum::new(start.put.w, self.is_sloppy()).failure(true, false);
             self.respond(start.origin, Hold::Now, Err(failure));
             return Ok(());
         }
         let key = start.put.key.clone();
-        let local = self.read_local(store, &key)?.0;
-        let (live, live_seen) = (local.live_count() as u32, seen.live_count() as u32);
+        let local = local.map_or_else(|| self.read_local(store, &key), Ok)?;
+        let (live, live_seen) = (local.record.state.live_count() as u32, seen.live_count() as u32);
         match start.put.intent {
             Intent::WithContext => {}
             Intent::AddSibling => start.context = Context::default(),
@@ -148,20 +157,18 @@ impl Node {
         }
         // Tombstones and repeats are held and travel as well. A put that covers at least one does not add to them.
         let siblings_max = self.settings.cluster.limits.siblings_max;
-        let siblings = local.dots().count() as u32;
-        if siblings >= siblings_max && !local.dots().any(|(dot, _)| start.context.covers(dot)) {
+        let siblings = local.record.state.dots().count() as u32;
+        if siblings >= siblings_max && !local.record.state.dots().any(|(dot, _)| start.context.covers(dot)) {
             self.respond(start.origin, Hold::Batch, Err(Failure::TooManySiblings { siblings, siblings_max }));
             return Ok(());
         }
         let payload = Payload { request: start.put.request, value: start.put.value.clone() };
         if start.role == Role::Primary {
-            if !seen.is_empty() {
-                self.merge_data(store, &key, seen)?;
-            }
-            let (state, encoded) = self.mint_data(store, &key, &start.context, payload)?;
+            let local = self.merge_data(store, &key, local, seen)?;
+            let (state, encoded) = self.mint_data(store, &key, local, &start.context, payload);
             return self.replicate(store, start, &state, encoded.state, false);
         }
-        let mut record = Record { own_epoch: None, state: local };
+        let mut record = local.record;
         record.state.merge(seen);
         self.minting.mint_as_fallback(&key, &mut record, &start.context, payload);
         let encoded = record.state.encode();

@@ -283,8 +283,8 @@ fn a_write_outlives_two_lost_primaries_and_its_hints_go_home() {
     net.heal(owners[2]);
     net.pass(5_000);
     for owner in owners {
-        let record = net.nodes[owner].load(&net.stores[owner], &key()).unwrap();
-        assert_eq!(record.map(|r| r.state.live_count()), Some(1), "owner {owner}");
+        let record = net.nodes[owner].load(&net.stores[owner], &key()).unwrap().record;
+        assert_eq!(record.state.live_count(), 1, "owner {owner}");
     }
     assert!(net.nodes.iter().all(|n| n.hints.iter().all(|(_, count, _)| count == 0)));
 }
@@ -325,7 +325,7 @@ fn a_forward_that_the_network_doubled_mints_once_even_while_it_reads() {
     let forward = Input::Peer { from, at: net.now, envelope };
     net.input_all(to.0 as usize - 1, [forward.clone(), forward]);
     let owner = owners[0];
-    let record = net.nodes[owner].load(&net.stores[owner], &key()).unwrap().unwrap();
+    let record = net.nodes[owner].load(&net.stores[owner], &key()).unwrap().record;
     assert_eq!(record.state.dots().count(), 1, "{record:?}");
     let answers = net.sent.iter().filter(|(_, _, m)| matches!(m, Message::ForwardReply { .. }));
     assert_eq!(answers.count(), 1);
