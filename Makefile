@@ -1,8 +1,8 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
-export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS
+export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS BENCH_SECONDS BENCH_KEYS BENCH_FULL_KEYS
 CRD := crds/driftkv.io_kvclusters.yaml
-.PHONY: help demo up check fix test test-long sim planted
+.PHONY: help demo up check fix test test-long sim planted bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ sim: ## the simulator: SEEDS=20000 [FIRST=N], or SEED=7 TRACE=1
 
 planted: ## plants bugs one by one and shows what catches each
 	cargo run --quiet --locked -p driftkv-tests --features planted --bin planted
+
+bench: ## three durable nodes under load beside a calibration of this machine: BENCH_SECONDS=10 of each loop
+	cargo build --quiet --release --locked -p driftkv-node -p driftkv-tests --bin driftkv-node --bin bench
+	@"$${CARGO_TARGET_DIR:-target}/release/bench"
 
 test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input
 	cargo build --quiet --locked --workspace --bins
