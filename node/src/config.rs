@@ -21,6 +21,7 @@ use driftkv_core::config::ClusterConfig;
 use driftkv_core::id::Incarnation;
 use driftkv_core::node::Settings;
 
+use crate::store::disk::Memory;
 use crate::telemetry::LogFormat;
 use flags::Flags;
 
@@ -62,8 +63,8 @@ pub struct Config {
     pub replica_timeout_ms: u64,
     /// Client requests under way at a time.
     pub in_flight_max: u32,
-    /// Bytes a table holds in memory before it goes to disk.
-    pub memtable_bytes: u64,
+    /// What the disk's engine may keep in memory.
+    pub memory: Memory,
     /// Whether faults may be injected.
     pub allow_faults: bool,
     /// Where traces go, `http://host:port`; `None`: nowhere, and none are recorded.

@@ -97,7 +97,7 @@ struct Ports {
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     let ports = bind(&config).await?;
     let dir = DataDir::open(&config.data)?;
-    let (mut store, syncer) = disk::open(&dir, config.memtable_bytes)?;
+    let (mut store, syncer) = disk::open(&dir, config.memory)?;
     let clock = Clock::start();
     let settings = config.settings(dir.incarnation());
     let cluster = settings.cluster;

@@ -63,6 +63,7 @@ settings! {
     replica_timeout: Span,
     in_flight_max: u32,
     memtable_bytes: u64,
+    cache_bytes: u64,
     allow_faults: bool,
     otlp_endpoint: String,
     otlp_sample: Ratio,

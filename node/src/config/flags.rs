@@ -166,6 +166,10 @@ pub struct Flags {
     #[arg(long, env = "DRIFTKV_MEMTABLE_BYTES", help_heading = WORK, value_name = "BYTES",
           default_value_t = 64 << 20)]
     pub memtable_bytes: u64,
+    /// Bytes of tables kept in memory once they are read; data that fits is never read twice
+    #[arg(long, env = "DRIFTKV_CACHE_BYTES", help_heading = WORK, value_name = "BYTES",
+          default_value_t = 128 << 20)]
+    pub cache_bytes: u64,
 
     /// Let operators inject faults: lose and delay messages, pause, crash
     #[arg(long, env = "DRIFTKV_ALLOW_FAULTS", help_heading = FAULTS, action = ArgAction::Set,

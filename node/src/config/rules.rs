@@ -12,11 +12,14 @@ use tonic::codegen::http;
 use super::Config;
 use super::flags::Flags;
 use super::span::Span;
+use crate::store::disk::Memory;
 
 const HOUR_MS: u64 = 3_600_000;
 const IN_FLIGHT_CEILING: u64 = 1 << 20;
 /// A smaller memtable goes to disk every few writes; a larger one takes minutes to recover.
 const MEMTABLE_BYTES: RangeInclusive<u64> = (1 << 20)..=(4 << 30);
+/// Less holds not even the filters and indexes of the tables.
+const CACHE_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
 
 /// The configuration, or every broken rule.
 pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
@@ -60,6 +63,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
     problems.range("--in-flight-max", flags.in_flight_max.into(), 1..=IN_FLIGHT_CEILING);
     problems.range("--memtable-bytes", flags.memtable_bytes, MEMTABLE_BYTES);
     problems.collector("--otlp-endpoint", flags.otlp_endpoint.as_deref());
+    problems.range("--cache-bytes", flags.cache_bytes, CACHE_BYTES);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&flags.log_level) {
         problems.add(format!("--log-level is {:?}: {error}", flags.log_level));
     }
@@ -83,7 +87,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
         request_timeout_ms_max,
         replica_timeout_ms,
         in_flight_max: flags.in_flight_max,
-        memtable_bytes: flags.memtable_bytes,
+        memory: Memory { memtable_bytes: flags.memtable_bytes, cache_bytes: flags.cache_bytes },
         allow_faults: flags.allow_faults,
         otlp_endpoint: flags.otlp_endpoint,
         otlp_sample: flags.otlp_sample.0,

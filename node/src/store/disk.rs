@@ -111,12 +111,21 @@ pub(crate) fn guarded<T>(what: &str, ask: impl FnOnce() -> Result<T, StoreError>
     catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| Err(failed(what, "the database engine panicked, see above")))
 }
 
-/// Opens the database in `dir`. `memtable_bytes`: of each of the three spaces.
+/// What the engine may keep in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Newest writes of each of the three spaces, before they become a table on disk.
+    pub memtable_bytes: u64,
+    /// Blocks of tables that were read, of all spaces together.
+    pub cache_bytes: u64,
+}
+
+/// Opens the database in `dir`.
 /// Errors: the database cannot be opened, is damaged or holds a damaged commit number.
-pub fn open(dir: &DataDir, memtable_bytes: u64) -> Result<(DiskStore, Syncer), StoreError> {
+pub fn open(dir: &DataDir, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
     let path = dir.path().join("db");
     journal::check(&path)?;
-    guarded("opening", || open_engine(&path, memtable_bytes)).map_err(|StoreError(why)| {
+    guarded("opening", || open_engine(&path, memory)).map_err(|StoreError(why)| {
         StoreError(format!(
             "the database in {} cannot be opened: {why}. If its disk is sound, move the data directory aside and replace \
              this node by one with an empty directory",
@@ -144,10 +153,10 @@ fn last_commit(engine: &Engine) -> Result<u64, StoreError> {
     Ok(last)
 }
 
-fn open_engine(path: &Path, memtable_bytes: u64) -> Result<(DiskStore, Syncer), StoreError> {
-    let db = Database::builder(path).open().map_err(|e| failed("opening", e))?;
+fn open_engine(path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
+    let db = Database::builder(path).cache_size(memory.cache_bytes).open().map_err(|e| failed("opening", e))?;
     let space = |name: &str| {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(memory.memtable_bytes);
         db.keyspace(name, options).map_err(|e| failed("opening a keyspace", e))
     };
     let engine = Engine { meta: space("meta")?, data: space("data")?, hints: space("hints")?, db: db.clone() };

@@ -10,16 +10,16 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use super::dir::{DataDir, DirError};
-use super::disk::{self, DiskStore, Syncer, Written};
+use super::disk::{self, DiskStore, Memory, Syncer, Written};
 use super::journal;
 
 mod damage;
 
-const MEMTABLE: u64 = 8 << 20;
+const MEMORY: Memory = Memory { memtable_bytes: 8 << 20, cache_bytes: 8 << 20 };
 
 fn open(path: &TempDir) -> (DataDir, DiskStore, Syncer) {
     let dir = DataDir::open(path.path()).unwrap();
-    let (store, syncer) = disk::open(&dir, MEMTABLE).unwrap();
+    let (store, syncer) = disk::open(&dir, MEMORY).unwrap();
     (dir, store, syncer)
 }
 

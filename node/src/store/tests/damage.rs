@@ -12,7 +12,7 @@ use super::*;
 
 const COMMITS: u64 = 1_600;
 const KEYS: u64 = 400;
-const SMALL_MEMTABLE: u64 = 1 << 20;
+const SMALL: Memory = Memory { memtable_bytes: 1 << 20, cache_bytes: 1 << 20 };
 const PAGE: u64 = 4_096;
 
 /// What commit `n` does to which key: its own value, or at times a deletion.
@@ -45,7 +45,7 @@ fn commit(store: &mut DiskStore, n: u64) {
 /// A directory with an old journal, a new one and, for the small memtables, tables of the older half.
 fn written(path: &Path) {
     let dir = DataDir::open(path).unwrap();
-    let (mut store, mut syncer) = disk::open(&dir, SMALL_MEMTABLE).unwrap();
+    let (mut store, mut syncer) = disk::open(&dir, SMALL).unwrap();
     for n in 1..=COMMITS {
         commit(&mut store, n);
         if n.is_multiple_of(8) {
@@ -135,7 +135,7 @@ fn damage(file: &Path, rng: &mut SmallRng) -> String {
 /// What the damaged store answers: the number of its last commit, if it opens and every read succeeds.
 fn serve(path: &Path) -> Result<u64, String> {
     let dir = DataDir::open(path).map_err(|e| e.to_string())?;
-    let (mut store, mut syncer) = disk::open(&dir, SMALL_MEMTABLE).map_err(|e| e.to_string())?;
+    let (mut store, mut syncer) = disk::open(&dir, SMALL).map_err(|e| e.to_string())?;
     let last = store.last_commit().0;
     let held = model(last);
     for key in 0..KEYS {
