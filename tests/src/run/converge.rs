@@ -40,7 +40,9 @@ pub fn converge(world: &mut World, clients: &mut Clients, keys: u32) {
 /// All that the owners of a key know of it.
 fn fold(world: &World, n: u32) -> State {
     let mut all = State::default();
-    world.stored(&key(n)).iter().for_each(|(_, state)| all.merge(state));
+    for (_, state) in world.stored(&key(n)) {
+        all.merge(&state);
+    }
     all
 }
 
