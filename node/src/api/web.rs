@@ -24,11 +24,11 @@ use crate::faults::Faults;
 use crate::metrics::scrape::Snapshot;
 
 /// Connections at a time; further ones wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may last, from its acceptance to its last byte.
 pub const CONNECTION_MAX: Duration = Duration::from_secs(10);
-/// How long the request's head may take.
-const HEAD_MAX: Duration = Duration::from_secs(3);
+/// How long the request's head may take: where all places are taken by idle connections a probe waits no longer.
+const HEAD_MAX: Duration = Duration::from_millis(800);
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// After an accept that failed for want of something, such as file descriptors.
