@@ -282,11 +282,17 @@ pub enum ChaosCommand {
         /// The experiment (YAML); `-` reads stdin
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
+        /// Begin it under this id instead of its own; nodes never begin an id twice
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
     /// Show what is injected, and what it did
     Status {
+        /// Ended experiments node by node too, not in one line
+        #[arg(long)]
+        all: bool,
         /// How to write the result
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,

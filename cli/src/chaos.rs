@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use driftkv_proto::faults::Experiment;
+use driftkv_proto::faults::{Experiment, Refusal};
 use driftkv_proto::v1::{self, FaultStatus};
 use serde_json::{Value, json};
 
@@ -17,30 +17,31 @@ use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::{Exit, Failure};
 use crate::style::{self, Paint, count, duration, one_line};
 
-const HEADINGS: [&str; 10] =
-    ["NODE", "EXPERIMENT", "STATE", "LEFT", "SEEN", "DELAYED", "DROPPED", "DOUBLED", "REORDERED", "FIRED"];
+mod show;
 
 /// Runs the command.
 pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
     match command {
-        ChaosCommand::Apply { file, connection } => {
-            let text = read(file)?;
-            let experiment = parse(&text, file)?;
+        ChaosCommand::Apply { file, id, connection } => {
+            let (text, experiment) = load(file, id.as_deref())?;
             let endpoints = Endpoints::find(connection)?;
             let nodes = admin::all_nodes(&endpoints).await;
-            check(&experiment, &endpoints, &nodes, file)?;
+            check(&text, &experiment, &endpoints, &nodes, file)?;
+            if is_begun(&nodes, &experiment).await? {
+                return style::print(format!("experiment {} is active already; nothing was begun\n", experiment.id));
+            }
             let (told, verdict) = apply(&nodes, &text, &experiment).await;
             style::print(told)?;
             verdict
         }
-        ChaosCommand::Status { output, connection } => {
+        ChaosCommand::Status { all, output, connection } => {
             let nodes = admin::all_nodes(&Endpoints::find(connection)?).await;
             let question =
                 |mut client: admin::AdminClient| async move { client.get_faults(v1::GetFaultsRequest {}).await };
             let answers = admin::ask_all(&nodes, question).await;
             match output {
-                Output::Json => style::print_json(&json(&answers))?,
-                Output::Text => style::print(text(Paint::stdout(), &answers))?,
+                Output::Json => style::print_json(&show::json(&answers))?,
+                Output::Text => style::print(show::text(Paint::stdout(), &answers, *all))?,
             }
             verdict(answers)
         }
@@ -86,26 +87,95 @@ pub async fn clear(nodes: &[AdminEndpoint], id: &str) -> Vec<Answer<FaultStatus>
     admin::ask_all(nodes, question).await
 }
 
+/// Whether the experiment is active on every node.
+///
+/// Errors: some node has had one of that id, active or ended, and would not begin another: the cluster would be half in it.
+pub async fn is_begun(nodes: &[AdminEndpoint], experiment: &Experiment) -> Result<bool, Failure> {
+    let question = |mut client: admin::AdminClient| async move { client.get_faults(v1::GetFaultsRequest {}).await };
+    let mut known = Vec::new();
+    let mut active = 0;
+    for (node, answer) in admin::ask_all(nodes, question).await {
+        let experiments = answer.map(|status| status.experiments).unwrap_or_default();
+        if let Some(one) = experiments.into_iter().find(|one| one.id == experiment.id) {
+            active += usize::from(one.state == "active");
+            known.push(format!("{} ({})", one_line(&node.name), one_line(&one.state)));
+        }
+    }
+    if known.is_empty() || active == nodes.len() {
+        return Ok(active > 0);
+    }
+    let message = format!("experiment {} was begun before: {}", experiment.id, known.join(", "));
+    Err(Failure::usage(message)
+        .hint("A node never begins an id twice. Say --id NEW for another run. Nothing was injected."))
+}
+
+/// The experiment in `file`, under another id if one is given, and its text.
+pub fn load(file: &Path, id: Option<&str>) -> Result<(String, Experiment), Failure> {
+    let text = read(file)?;
+    let experiment = parse(&text, file)?;
+    let Some(id) = id else { return Ok((text, experiment)) };
+    let renamed = serde_saphyr::from_str::<Value>(&text).ok().and_then(|mut value| {
+        value.as_object_mut()?.insert("id".to_owned(), json!(id));
+        Some(value.to_string())
+    });
+    let text = renamed.ok_or_else(|| Failure::usage(format!("{}: its id cannot be replaced", name(file))))?;
+    let experiment =
+        Experiment::parse(&text).map_err(|error| Failure::usage(format!("--id {id}: {}", error.message)))?;
+    Ok((text, experiment))
+}
+
+/// What to call a file in errors.
+fn name(file: &Path) -> String {
+    if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }
+}
+
+/// `:LINE:COLUMN` of the first of `words` in `text`, where it stands there as it is.
+fn place_of(text: &str, word: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_whole = |start: usize, end: usize| {
+        !text.get(..start).is_some_and(|before| before.ends_with(is_word))
+            && !text.get(end..).is_some_and(|after| after.starts_with(is_word))
+    };
+    let mut places = text.match_indices(word).map(|(at, _)| at);
+    let Some(at) = places.find(|at| is_whole(*at, at + word.len())) else { return String::new() };
+    let before = text.get(..at).unwrap_or_default();
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!(":{}:{column}", before.matches('\n').count() + 1)
+}
+
 /// The experiment in `text`; `file` is its name in errors.
 pub fn parse(text: &str, file: &Path) -> Result<Experiment, Failure> {
     let experiment = Experiment::parse(text).map_err(|error| {
-        Failure::usage(format!("{}:{}:{}: {}", file.display(), error.line, error.column, error.message))
+        Failure::usage(format!("{}:{}:{}: {}", name(file), error.line, error.column, error.message))
     })?;
     match experiment.unsupported() {
-        Some(why) => Err(Failure::usage(format!("{}: {why}", file.display()))),
+        Some(why) => Err(Failure::usage(format!("{}{}: {why}", name(file), place_of(text, "wipe")))),
         None => Ok(experiment),
     }
 }
 
-/// Whether the cluster survives it, as far as its quorums are known.
-pub fn check(experiment: &Experiment, from: &Endpoints, nodes: &[AdminEndpoint], file: &Path) -> Result<(), Failure> {
+/// Whether all its nodes are members, and whether the cluster survives it as far as its quorums are known.
+pub fn check(
+    text: &str,
+    experiment: &Experiment,
+    from: &Endpoints,
+    nodes: &[AdminEndpoint],
+    file: &Path,
+) -> Result<(), Failure> {
     let Some(cluster) = &from.file else {
         return Ok(());
     };
     let members: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
     let [n, r, w] = [cluster.replication_factor, cluster.read_quorum, cluster.write_quorum].map(|count| count as usize);
-    let refused = |refusal| Failure::usage(format!("{}: {refusal}", file.display()));
-    experiment.quorum_check(&members, n, r, w).map_err(refused)
+    experiment.quorum_check(&members, n, r, w).map_err(|refusal| {
+        let place = match &refusal {
+            Refusal::UnknownNodes { unknown, .. } => {
+                unknown.first().map(|word| place_of(text, word)).unwrap_or_default()
+            }
+            Refusal::QuorumLoss { .. } => String::new(),
+        };
+        Failure::usage(format!("{}{place}: {refusal}", name(file)))
+    })
 }
 
 /// The text of `file`; `-` is stdin.
@@ -130,7 +200,9 @@ pub fn verdict<T>(answers: Vec<Answer<T>>) -> Result<(), Failure> {
                 .hint("`driftkv status` shows who is up. A node that comes back does not catch up on experiments.")),
         };
     };
-    let failure = Failure::new(exit, format!("{} of {} refused or failed", failures.len(), count(asked, "node")));
+    let first = failures.iter().find(|failure| failure.exit == exit).map_or("", |failure| failure.message.as_str());
+    let how_many = format!("{} of {} refused or failed", failures.len(), count(asked, "node"));
+    let failure = Failure::new(exit, format!("{how_many}; {}", one_line(first)));
     let is_forbidden = failures.iter().any(|failure| failure.message.contains("--allow-faults"));
     let hint = "Nodes obey only with allowFaults: true in the manifest (flag --allow-faults of driftkv-node).";
     Err(if is_forbidden { failure.hint(hint) } else { failure })
@@ -151,83 +223,10 @@ fn report<T>(answers: &[Answer<T>], done: &str) -> String {
     answers.iter().map(line).collect()
 }
 
-fn text(paint: Paint, answers: &[Answer<FaultStatus>]) -> String {
-    let mut rows = Vec::new();
-    let mut faults: Vec<String> = Vec::new();
-    let mut out = String::new();
-    for (node, answer) in answers {
-        let status = match answer {
-            Ok(status) => status,
-            Err(failure) => {
-                out += &format!("{}\n", paint.red(&one_line(&failure.message)));
-                continue;
-            }
-        };
-        if !status.is_allowed {
-            out += &format!("{} allows no faults\n", one_line(&node.name));
-        }
-        for experiment in &status.experiments {
-            rows.push(row(node, experiment));
-            for fault in &experiment.faults {
-                let line = format!("{}: {}", one_line(&experiment.id), one_line(&fault.fault));
-                if !faults.contains(&line) {
-                    faults.push(line);
-                }
-            }
-        }
-    }
-    if rows.is_empty() {
-        return out + "no experiments\n";
-    }
-    faults.iter().fold(out, |out, line| out + line + "\n") + &style::table(paint, &HEADINGS, &rows)
-}
-
-fn row(node: &AdminEndpoint, experiment: &v1::ActiveExperiment) -> Vec<String> {
-    let sum = |of: fn(&v1::FaultCounters) -> u64| experiment.faults.iter().map(of).sum::<u64>();
-    // Nothing instead of a zero: what no node did has no column then.
-    let done = |of| Some(sum(of)).filter(|count| *count > 0).map(|count| count.to_string()).unwrap_or_default();
-    vec![
-        one_line(&node.name),
-        one_line(&experiment.id),
-        one_line(&experiment.state),
-        duration(experiment.remaining_ms),
-        sum(|fault| fault.seen).to_string(),
-        done(|fault| fault.delayed),
-        done(|fault| fault.dropped),
-        done(|fault| fault.duplicated),
-        done(|fault| fault.reordered),
-        done(|fault| fault.activations),
-    ]
-}
-
-fn json(answers: &[Answer<FaultStatus>]) -> Value {
-    let fault = |fault: &v1::FaultCounters| {
-        json!({
-            "fault": fault.fault, "appliesHere": fault.applies_here, "seen": fault.seen, "delayed": fault.delayed,
-            "dropped": fault.dropped, "duplicated": fault.duplicated, "reordered": fault.reordered,
-            "activations": fault.activations,
-        })
-    };
-    let experiment = |experiment: &v1::ActiveExperiment| {
-        json!({
-            "id": experiment.id, "state": experiment.state, "remainingMs": experiment.remaining_ms,
-            "text": experiment.text, "faults": experiment.faults.iter().map(fault).collect::<Vec<_>>(),
-        })
-    };
-    let node = |(node, answer): &Answer<FaultStatus>| match answer {
-        Ok(status) => json!({
-            "name": node.name, "isAllowed": status.is_allowed,
-            "experiments": status.experiments.iter().map(experiment).collect::<Vec<_>>(),
-        }),
-        Err(failure) => json!({ "name": node.name, "error": failure.message }),
-    };
-    json!({ "nodes": answers.iter().map(node).collect::<Vec<_>>() })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{parse, report, text, verdict};
+    use super::{parse, place_of, report, show, verdict};
     use crate::endpoints::AdminEndpoint;
     use crate::error::{Exit, Failure};
     use crate::style::Paint;
@@ -284,9 +283,32 @@ mod tests {
             ..ActiveExperiment::default()
         };
         let status = |dropped| Ok(FaultStatus { is_allowed: true, experiments: vec![experiment(dropped)] });
-        let text = text(Paint::off(), &[(node("a"), status(2)), (node("b"), status(4))]);
+        let text = show::text(Paint::off(), &[(node("a"), status(2)), (node("b"), status(4))], false);
         assert_eq!(text.matches("cut: {kind: drop}").count(), 1, "{text}");
         assert!(text.contains("a     cut         active  1.5s  0     3\n"), "{text}");
         assert!(report(&[(node("a"), Ok(()))], "applied").contains("a  applied"));
+    }
+
+    #[test]
+    fn experiments_that_are_over_take_one_line() {
+        let fault = FaultCounters { fault: "{kind: drop}".to_owned(), dropped: 3, ..FaultCounters::default() };
+        let experiment = ActiveExperiment {
+            id: "cut".to_owned(),
+            state: "expired".to_owned(),
+            faults: vec![fault],
+            ..ActiveExperiment::default()
+        };
+        let status = || Ok(FaultStatus { is_allowed: true, experiments: vec![experiment.clone()] });
+        let answers = [(node("a"), status()), (node("b"), status())];
+        let short = show::text(Paint::off(), &answers, false);
+        assert_eq!(short, "no active experiments\ncut expired on 2 nodes: 6 dropped\n");
+        assert!(show::text(Paint::off(), &answers, true).contains("b     cut         expired"));
+    }
+
+    #[test]
+    fn a_name_is_found_where_it_stands_as_a_whole_word() {
+        let text = "for: 5s\nfaults:\n- {kind: delay, from: demo-10, to: demo-1}\n";
+        assert_eq!(place_of(text, "demo-1"), ":3:36");
+        assert_eq!(place_of(text, "demo-2"), "");
     }
 }

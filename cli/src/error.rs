@@ -101,7 +101,14 @@ impl Failure {
     /// A failed call to the admin port of `who`.
     pub fn admin(who: &str, status: &Status) -> Self {
         let error = from_status(status, false);
-        let refused = matches!(error.grpc, Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied);
+        let refused = matches!(
+            error.grpc,
+            Code::InvalidArgument
+                | Code::FailedPrecondition
+                | Code::PermissionDenied
+                | Code::NotFound
+                | Code::ResourceExhausted
+        );
         match refused {
             true => Self::new(exit_of(&error), format!("{who} refuses: {}", status.message())),
             false => Self::new(exit_of(&error), format!("{who}: {error}")),

@@ -49,7 +49,10 @@ async fn load(args: &LoadArgs) -> Result<(), Failure> {
     let clients = endpoints.clients()?.to_vec();
     let cluster = KnownCluster::find(&endpoints, args.chaos.is_some()).await;
     refuse_quorums(&plan, cluster.quorums())?;
-    let chaos = args.chaos.as_ref().map(|file| Chaos::read(file, args.chaos_at, &endpoints, &cluster)).transpose()?;
+    let chaos = match &args.chaos {
+        Some(file) => Some(Chaos::read(file, args.chaos_at, &endpoints, &cluster).await?),
+        None => None,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new()?;
     let out = args.out.as_ref().map(|path| RunDir::create(path)).transpose().map_err(|error| out_failure(&error))?;

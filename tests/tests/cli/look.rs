@@ -113,16 +113,24 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     up.driftkv(&["chaos", "clear", "cut"]).ended(0);
     assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 0);
 
-    apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(2).told(&["-:3:", "explode"]);
+    // An id is begun once: to say so again would claim a fault that is not there.
+    apply(cut).ended(2).told(&["experiment cut was begun before: t-0 (cleared)", "--id NEW"]);
+    let again = up.driftkv_reading(&["chaos", "apply", "-f", "-", "--id", "again"], cut.as_bytes()).ended(0);
+    assert!(again.text().contains("experiment again for 1m"), "{}", again.text());
+    assert!(apply(&cut.replace("id: cut", "id: again")).ended(0).text().contains("active already"));
+    up.driftkv(&["chaos", "clear"]).ended(0);
+    up.driftkv(&["chaos", "clear", "nobody"]).ended(1).told(&["no experiment `nobody` is known here"]);
+
+    apply("for: 5s\nfaults:\n- {kind: explode}\n").ended(2).told(&["stdin:3:", "explode"]);
     up.driftkv(&["chaos", "apply", "-f", "."]).ended(2).told(&["is a directory; a file is needed"]);
     up.driftkv_reading(&["chaos", "apply", "-f", "-"], b"for: \xff").ended(2).told(&["stdin: is not text in UTF-8"]);
-    apply("for: 5s\nfaults:\n- {kind: wipe, node: t-0}\n").ended(2).told(&["kind wipe is not supported"]);
+    apply("for: 5s\nfaults:\n- {kind: wipe, node: t-0}\n").ended(2).told(&["stdin:3:10: kind wipe is not supported"]);
     // The node answers before it ends, and `up` says that it was asked to.
     apply("id: bang\nfor: 5s\nfaults:\n- {kind: crash, node: t-2}\n").ended(0);
     up.wait_for_line("t-2 ended (it aborted, signal 6)");
     up.wait_for_line("injected crash");
     up.wait_for_line("t-2 runs again");
-    apply(&cut.replace("t-0", "t-9")).ended(2).told(&["no such node: t-9"]);
+    apply(&cut.replace("t-0", "t-9")).ended(2).told(&["stdin:5:33: no such node: t-9"]);
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
         .ended(2)
         .told(&["allowQuorumLoss"]);
