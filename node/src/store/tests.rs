@@ -1,5 +1,5 @@
 //! The disk against the contract, against the memory store, and over restarts.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use std::sync::mpsc;
 
 use bytes::Bytes;

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use driftkv_lab::load::{self, Outcome, Progress, Sessions};
-use driftkv_lab::plan::{Action, Distribution, Mix, Pace, Plan, Until, Workload, Writes};
+use driftkv_lab::load::{self, Outcome, Progress, Reading, Sessions};
+use driftkv_lab::plan::{Action, Distribution, Mix, Pace, Plan, Request, Until, Workload, Writes};
 use serde::Serialize;
 
 use super::usage::Usage;
@@ -117,7 +117,7 @@ impl Bench {
             sessions: 1,
             ..Workload::default()
         };
-        Plan { seed: self.runs, workload, pace: Pace::Closed { until } }
+        Plan { seed: self.runs, workload, pace: Pace::Closed { until }, request: Request::default() }
     }
 
     async fn measure(&mut self, kind: Kind, plan: Plan, on_progress: Option<Watch>) -> Run {
@@ -149,6 +149,7 @@ fn row(kind: Kind, in_flight: u32, outcome: &Outcome, usage: [Usage; 2], synced:
     let stats = &outcome.stats;
     let service = stats.all().1;
     let ops = stats.ok();
+    let us = |reading: Option<Reading>| reading.map_or(0, |reading| reading.us);
     let each = |sum: u64| sum as f64 / (ops as f64).max(1.0);
     assert_eq!(stats.op(Action::Delete).ok + stats.op(Action::Rmw).ok, 0, "the mix has gets and puts only");
     Run {
@@ -157,10 +158,10 @@ fn row(kind: Kind, in_flight: u32, outcome: &Outcome, usage: [Usage; 2], synced:
         ops,
         errors: stats.fail() + stats.info(),
         ops_per_s: outcome.ok_rate(),
-        p50_us: service.quantile(0.5).us,
-        p99_us: service.quantile(0.99).us,
-        p999_us: service.quantile(0.999).us,
-        max_us: service.max().us,
+        p50_us: us(service.quantile(0.5)),
+        p99_us: us(service.quantile(0.99)),
+        p999_us: us(service.quantile(0.999)),
+        max_us: us(service.max()),
         nodes_cpu_us_per_op: each(usage[0].cpu_us),
         client_cpu_us_per_op: each(usage[1].cpu_us),
         written_bytes_per_op: each(usage[0].written_bytes),

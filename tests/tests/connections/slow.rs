@@ -35,7 +35,7 @@ async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline
             for id in 1..100_000 {
                 let get = GetRequest { bucket: "b".to_owned(), key: "large".into(), ..GetRequest::default() };
                 let request = Some(session_request::Request::Get(get));
-                if requests.send(SessionRequest { id, request }).await.is_err() {
+                if requests.send(SessionRequest { id, request, ..SessionRequest::default() }).await.is_err() {
                     return;
                 }
             }

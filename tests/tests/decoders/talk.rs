@@ -122,7 +122,8 @@ impl Talk {
             }
             (0..40).for_each(|_| self.tick(60));
         }
-        self.sent.extend(unsaid().map(|message| Envelope { layout_version: 1, boot: 1, synced: CommitNo(9), message }));
+        let envelope = |message| Envelope { layout_version: 1, boot: 1, synced: CommitNo(9), message, trace: None };
+        self.sent.extend(unsaid().map(envelope));
     }
 }
 

@@ -97,6 +97,7 @@ fn keys_longer_than_a_store_takes_are_refused() {
         boot: 1,
         synced_commit: 1,
         message: Some(v1::envelope::Message::Fetch(v1::Fetch { key, ..v1::Fetch::default() })),
+        ..v1::Envelope::default()
     };
     let longest = driftkv_core::config::KEY_BYTES_CEILING as usize;
     assert!(convert::from_wire(fetch(long(longest))).is_ok());

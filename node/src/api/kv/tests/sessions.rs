@@ -199,7 +199,7 @@ async fn a_session_whose_replies_are_large_has_few_requests_with_the_engine() {
     let requests = raw.requests.clone();
     let sender = tokio::spawn(async move {
         for id in 0..100 {
-            requests.send(SessionRequest { id, request: get("k") }).await.unwrap();
+            requests.send(SessionRequest { id, request: get("k"), ..SessionRequest::default() }).await.unwrap();
         }
     });
     // Replies of 4 MiB: seven of them stay below 32 MiB.
