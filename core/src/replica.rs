@@ -202,7 +202,10 @@ impl Node {
             }
         };
         let was_applied = match fetch.request {
-            Some(id) => State::decode(encoded.clone()).is_ok_and(|state| self.was_applied(&state, id)),
+            Some(id) => {
+                let state = State::decode(encoded.clone()).map_err(|malformed| StoreError(malformed.0.to_owned()))?;
+                self.was_applied(&state, id)
+            }
             None => false,
         };
         let state = (hash != fetch.known_hash).then_some(encoded);
