@@ -105,8 +105,9 @@ pub async fn is_begun(nodes: &[AdminEndpoint], experiment: &Experiment) -> Resul
         return Ok(active > 0);
     }
     let message = format!("experiment {} was begun before: {}", experiment.id, known.join(", "));
-    Err(Failure::usage(message)
-        .hint("A node never begins an id twice. Say --id NEW for another run. Nothing was injected."))
+    Err(Failure::usage(message).hint(
+        "A node never begins an id twice: change the file's id, or `chaos apply --id NEW`. Nothing was injected.",
+    ))
 }
 
 /// The experiment in `file`, under another id if one is given, and its text.

@@ -114,7 +114,7 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     assert_eq!(active(up.driftkv(&["chaos", "status", "-o", "json"]).ended(0)), 0);
 
     // An id is begun once: to say so again would claim a fault that is not there.
-    apply(cut).ended(2).told(&["experiment cut was begun before: t-0 (cleared)", "--id NEW"]);
+    apply(cut).ended(2).told(&["experiment cut was begun before: t-0 (cleared)", "chaos apply --id NEW"]);
     let again = up.driftkv_reading(&["chaos", "apply", "-f", "-", "--id", "again"], cut.as_bytes()).ended(0);
     assert!(again.text().contains("experiment again for 1m"), "{}", again.text());
     assert!(apply(&cut.replace("id: cut", "id: again")).ended(0).text().contains("active already"));

@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
+use driftkv_tests::bench::usage::Usage;
 use driftkv_tests::cluster::{Cluster, NodeProcess, Shape, eventually};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::{resident_kb, serves};
+use crate::serves;
 
 const CONNECTIONS: usize = 10_000;
 /// More than ten thousand idle connections may cost a node, each.
-const KB_A_CONNECTION_MAX: u64 = 64;
+const BYTES_A_CONNECTION_MAX: u64 = 64_000;
 /// RFC 9113, 3.4: the client's preface and empty SETTINGS.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const PING: u8 = 6;
@@ -58,18 +59,18 @@ async fn ten_thousand_idle_connections_cost_little_memory_and_nobody_else_a_dead
     cluster.all_reach_each_other().await;
     let (node, client) = (&cluster.nodes[0], cluster.client_of(0));
     let alone = serves(&client, "before", 20).await;
-    let (before, files) = (resident_kb(node), open_files(node));
+    let (before, files) = (Usage::of(node.pid()).resident_bytes, open_files(node));
     let began = Instant::now();
     let connections = open(node, CONNECTIONS).await;
     eventually("all connections are accepted", async || (open_files(node) >= files + CONNECTIONS).then_some(())).await;
     let opened = began.elapsed();
     let slowest = serves(&client, "during", 20).await;
-    let each = resident_kb(node).saturating_sub(before) / (CONNECTIONS as u64 / 1_000);
+    let each = Usage::of(node.pid()).resident_bytes.saturating_sub(before) / CONNECTIONS as u64;
     println!(
         "{CONNECTIONS} idle connections in {opened:.1?}: {:.1} KiB each; the slowest put and get {slowest:?}, {alone:?} without",
-        each as f64 / 1_000.0
+        each as f64 / 1_024.0
     );
-    assert!(each < KB_A_CONNECTION_MAX * 1_000, "{each} bytes a connection");
+    assert!(each < BYTES_A_CONNECTION_MAX, "{each} bytes a connection");
     drop(connections);
     eventually("the connections are gone", async || (open_files(node) < files + CONNECTIONS / 100).then_some(())).await;
     serves(&client, "after", 5).await;
@@ -87,11 +88,12 @@ async fn a_node_without_files_to_spare_serves_those_it_has_and_recovers() {
         .unwrap();
     let connections = open(node, 60).await;
     eventually("its table of files is full", async || (open_files(node) as u64 >= most - 1).then_some(())).await;
-    let busy_before = cpu_ticks(node);
+    let busy_before = Usage::of(node.pid());
     let began = Instant::now();
     serves(&client, "during", 20).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let share = (cpu_ticks(node) - busy_before) as f64 / 100.0 / began.elapsed().as_secs_f64();
+    let used = Usage::of(node.pid()) - busy_before;
+    let share = used.cpu_us as f64 / began.elapsed().as_micros() as f64;
     assert!(share < 0.7, "{share:.2} of a core: it spins on what it cannot accept");
     drop(connections);
     eventually("a new client is served", async || {
@@ -99,11 +101,4 @@ async fn a_node_without_files_to_spare_serves_those_it_has_and_recovers() {
         fresh.get("b", "before-0", Default::default()).await.ok()
     })
     .await;
-}
-
-/// Hundredths of a second of CPU that a node has used.
-fn cpu_ticks(node: &NodeProcess) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("Linux accounts for processes");
-    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
-    fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time")
 }

@@ -7,21 +7,12 @@ mod idle;
 mod proxy;
 mod slow;
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use driftkv_proto::client::{Client, GetOptions, PutOptions};
-use driftkv_tests::cluster::NodeProcess;
 
 /// Every request is given this long; the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// Kilobytes of memory that a node holds.
-fn resident_kb(node: &NodeProcess) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("Linux says what a process holds");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
-    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
-}
 
 /// Writes and reads `count` keys, each within its deadline; gives how long the slowest took.
 async fn serves(client: &Client, name: &str, count: usize) -> Duration {

@@ -5,17 +5,18 @@ use std::time::Duration;
 use driftkv_proto::client::PutOptions;
 use driftkv_proto::v1::kv_client::KvClient;
 use driftkv_proto::v1::{GetRequest, SessionRequest, session_request};
+use driftkv_tests::bench::usage::Usage;
 use driftkv_tests::cluster::{Cluster, Shape};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{resident_kb, serves};
+use crate::serves;
 
 const READERS: usize = 4;
 const VALUE_BYTES: usize = 64 << 10;
 /// What a node may hold for all of them: 32 MiB each that is ready to be sent, and half as much again on the way there. Without
 /// a bound in bytes a session's 1,024 requests would hold 64 MiB each, and with larger values gigabytes.
-const GROWTH_KB_MAX: u64 = 192 << 10;
+const GROWTH_BYTES_MAX: u64 = 192 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline() {
@@ -24,7 +25,8 @@ async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline
     let client = cluster.client_of(0);
     client.put("b", "large", vec![7; VALUE_BYTES], PutOptions::default()).await.unwrap();
     serves(&client, "before", 5).await;
-    let before = resident_kb(&cluster.nodes[0]);
+    let held = || Usage::of(cluster.nodes[0].pid()).resident_bytes;
+    let before = held();
     let mut sessions = Vec::new();
     for _ in 0..READERS {
         let (requests, stream) = mpsc::channel(1);
@@ -46,10 +48,10 @@ async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline
     for round in 0..6 {
         let slowest = serves(&client, &format!("during-{round}"), 5).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        most = most.max(resident_kb(&cluster.nodes[0]).saturating_sub(before));
-        println!("round {round}: the slowest put and get {slowest:?}; the node holds {} MiB more", most >> 10);
+        most = most.max(held().saturating_sub(before));
+        println!("round {round}: the slowest put and get {slowest:?}; the node holds {} MiB more", most >> 20);
     }
-    assert!(most < GROWTH_KB_MAX, "{READERS} readers cost {} MiB", most >> 10);
+    assert!(most < GROWTH_BYTES_MAX, "{READERS} readers cost {} MiB", most >> 20);
     drop(sessions);
     serves(&client, "after", 5).await;
 }
