@@ -65,9 +65,8 @@ impl<'a> Place<'a> {
             }
             let mut room: usize = self.bounds.iter().zip(&self.holds).map(|(b, h)| b.saturating_sub(h.len())).sum();
             for row in 0..self.rows.len() {
-                if room > 0 && self.is_open(row) {
+                if room > 0 && self.is_open(row) && self.augment(row) {
                     room -= 1;
-                    self.augment(row);
                 }
             }
         }
@@ -98,8 +97,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Gives `row` a member, moving others' choices along a shortest path; does nothing if there is no such path.
-    fn augment(&mut self, row: usize) {
+    /// Gives `row` a member, moving others' choices along a shortest path. False, and nothing done: there is no such path, nor will there be.
+    fn augment(&mut self, row: usize) -> bool {
         let mut reached: BTreeMap<usize, usize> = BTreeMap::new();
         let mut queue = VecDeque::from([row]);
         let mut end = None;
@@ -126,5 +125,6 @@ impl<'a> Place<'a> {
             }
             member = released;
         }
+        end.is_some()
     }
 }
