@@ -36,6 +36,16 @@ pub enum Request {
     Put(Put),
 }
 
+impl Request {
+    /// What it says of its time; 0: the cluster's default.
+    pub(crate) fn timeout_ms(&self) -> u32 {
+        match self {
+            Request::Get(get) => get.timeout_ms,
+            Request::Put(put) => put.timeout_ms,
+        }
+    }
+}
+
 /// A read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get {

@@ -15,6 +15,7 @@ pub mod membership;
 pub mod message;
 mod minting;
 pub mod node;
+mod pace;
 mod peers;
 pub mod planted;
 mod quorum;

@@ -16,6 +16,7 @@ use crate::layout::Layout;
 use crate::membership::Membership;
 use crate::message::{Envelope, Message};
 use crate::minting::Minting;
+use crate::pace::Pace;
 use crate::peers::Peers;
 use crate::planted::{Bug, planted};
 use crate::ring::Ring;
@@ -101,6 +102,7 @@ pub struct Node {
     pub(crate) answered: BTreeSet<u64>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) is_stopping: bool,
+    pace: Pace,
     next_op: u64,
     /// Operations that read or wrote the store in this batch: their gate is its commit.
     opened: Vec<u64>,
@@ -139,6 +141,7 @@ impl Node {
             answered: BTreeSet::new(),
             counters: BTreeMap::new(),
             is_stopping: false,
+            pace: Pace::default(),
             opened: Vec::new(),
             local_acks: VecDeque::new(),
             out: Vec::new(),
@@ -278,6 +281,9 @@ impl Node {
             self.reply(Hold::Now, token, Err(Failure::Overloaded { in_flight }));
         } else if let Some(failure) = self.expired(at, &request) {
             self.reply(Hold::Now, token, Err(failure));
+        } else if self.is_hopeless(at, &request) {
+            let in_flight = self.in_flight() as u32;
+            self.reply(Hold::Now, token, Err(Failure::Overloaded { in_flight }));
         } else {
             return match request {
                 Request::Get(get) => self.start_get(store, token, at, get),
@@ -401,7 +407,17 @@ impl Node {
         }
     }
 
+    /// It could not end in its time: too many are before it.
+    fn is_hopeless(&mut self, at: Time, request: &Request) -> bool {
+        let timeout_ms = at.until(self.deadline(at, request.timeout_ms()));
+        let in_flight = self.in_flight();
+        self.pace.is_hopeless(self.now, at, timeout_ms, in_flight)
+    }
+
     pub(crate) fn reply(&mut self, hold: Hold, token: u64, outcome: Result<Reply, Failure>) {
+        if outcome.is_ok() {
+            self.pace.ended();
+        }
         self.push(hold, Effect::Reply { token, outcome });
     }
 
