@@ -3,7 +3,7 @@
 //! Invariant: every operation has a deadline and ends by it.
 
 use crate::causality::Context;
-use crate::effect::{Effect, Failure, Origin, Put, Reply, Request};
+use crate::effect::{Failure, Origin, Put, Reply, Request};
 use crate::id::{ClusterId, CommitNo, Incarnation, Key, PartitionId};
 use crate::message::Message;
 use crate::minting::COUNTER_MAX;
@@ -107,8 +107,11 @@ impl Node {
     }
 
     pub(crate) fn respond(&mut self, origin: Origin, hold: Hold, outcome: Result<Reply, Failure>) {
+        if outcome.is_ok() {
+            self.pace.ended();
+        }
         match origin {
-            Origin::Client(token) => self.push(hold, Effect::Reply { token, outcome }),
+            Origin::Client(token) => self.reply(hold, token, outcome),
             Origin::Forwarded { from, op } => {
                 let outcome = forward::encode_outcome(&outcome);
                 self.send(hold, from, Message::ForwardReply { op, outcome });

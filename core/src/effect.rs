@@ -149,7 +149,7 @@ pub enum Failure {
     #[error("deadline exceeded: needed {needed} replicas, got {} in time ({primaries} primaries, {fallbacks} fallbacks)", primaries + fallbacks)]
     DeadlineExceeded { needed: u32, primaries: u32, fallbacks: u32, maybe_applied: bool },
     #[error(
-        "overloaded: {in_flight} requests are in flight on this node, the most it takes; try again later or another node"
+        "overloaded: {in_flight} requests are in flight on this node, too many to take another; try again later or another node"
     )]
     Overloaded { in_flight: u32 },
     #[error("{0}")]

@@ -102,7 +102,7 @@ pub struct Node {
     pub(crate) answered: BTreeSet<u64>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) is_stopping: bool,
-    pace: Pace,
+    pub(crate) pace: Pace,
     next_op: u64,
     /// Operations that read or wrote the store in this batch: their gate is its commit.
     opened: Vec<u64>,
@@ -415,9 +415,6 @@ impl Node {
     }
 
     pub(crate) fn reply(&mut self, hold: Hold, token: u64, outcome: Result<Reply, Failure>) {
-        if outcome.is_ok() {
-            self.pace.ended();
-        }
         self.push(hold, Effect::Reply { token, outcome });
     }
 

@@ -8,8 +8,10 @@ use crate::time::Time;
 
 /// With fewer operations under way nothing is refused, however slow they are.
 const BUSY_MIN: usize = 128;
-/// Over which operations are counted.
-const WINDOW_MS: u64 = 250;
+/// Over which operations are counted. A burst fills a node for two of them before it is told from a little more work than before.
+const WINDOW_MS: u64 = 50;
+/// What a new window counts against the ones before: one of so many parts.
+const SMOOTHING: u64 = 4;
 
 /// The rate at which operations end.
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ impl Pace {
         self.rate = match (self.was_busy, self.rate) {
             (false, _) => None,
             (true, None) => Some(latest),
-            (true, Some(before)) => Some((before + latest) / 2),
+            (true, Some(before)) => Some((before * (SMOOTHING - 1) + latest) / SMOOTHING),
         };
         (self.window_began, self.ended, self.was_busy) = (now, 0, in_flight >= BUSY_MIN);
     }
@@ -53,16 +55,16 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUSY_MIN, Pace};
+    use super::{BUSY_MIN, Pace, WINDOW_MS};
     use crate::time::Time;
 
-    /// Windows of 250 ms from 1 s on, in each of which so many end while `in_flight` are under way.
+    /// Windows of 50 ms from 1 s on, in each of which so many end while `in_flight` are under way.
     fn after(ended: &[u64], in_flight: usize) -> (Pace, Time) {
         let (mut pace, mut now) = (Pace::default(), Time(1_000));
         pace.is_hopeless(now, now, 500, in_flight);
         for count in ended {
             (0..*count).for_each(|_| pace.ended());
-            now = now.plus(250);
+            now = now.plus(WINDOW_MS);
             pace.is_hopeless(now, now, 500, in_flight);
         }
         (pace, now)
@@ -70,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_would_wait_for_more_than_half_of_its_time_is_hopeless() {
-        let (mut pace, now) = after(&[250, 250, 250], 1_000);
+        let (mut pace, now) = after(&[50, 50, 50], 1_000);
         assert!(pace.is_hopeless(now, now, 500, 300), "300 at 1,000 a second take 300 ms");
         assert!(!pace.is_hopeless(now, now, 500, 240));
         assert!(!pace.is_hopeless(now, now, 5_000, 2_400));
@@ -89,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_stall_is_forgotten_when_operations_end_again() {
-        let (mut pace, now) = after(&[500, 0, 0, 0, 500, 500, 500], 400);
+        let (mut pace, now) = after(&[100, 0, 0, 0, 0, 0, 0, 0], 400);
+        assert!(pace.is_hopeless(now, now, 1_000, 400));
+        let (mut pace, now) = after(&[100, 0, 0, 0, 0, 0, 0, 0, 100, 100], 400);
         assert!(!pace.is_hopeless(now, now, 1_000, 400));
     }
 }

@@ -354,7 +354,7 @@ impl Node {
     fn answer(&mut self, token: u64, hold: Hold, key: &Key, fold: &State, achieved: Achieved) {
         let context = fold.context();
         let context = if context.0.is_empty() { bytes::Bytes::new() } else { context.to_token(self.cluster_id(), key) };
-        self.reply(hold, token, Ok(Reply::Get { siblings: fold.live(), context, achieved }));
+        self.respond(Origin::Client(token), hold, Ok(Reply::Get { siblings: fold.live(), context, achieved }));
     }
 
     fn fail_fetch(&mut self, id: u64, failure: Failure) {

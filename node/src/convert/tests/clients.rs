@@ -137,7 +137,7 @@ fn every_failure_has_its_code_and_one_clear_sentence() {
         ),
         (
             Failure::Overloaded { in_flight: 9 },
-            "overloaded: 9 requests are in flight on this node, the most it takes; try again later or another node",
+            "overloaded: 9 requests are in flight on this node, too many to take another; try again later or another node",
         ),
         (Failure::InvalidArgument("key: empty".to_owned()), "invalid argument: key: empty"),
         (
