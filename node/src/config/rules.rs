@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 use driftkv_core::config::{ClusterConfig, Field, Limits};
 use driftkv_core::layout::MEMBER_TEXT_BYTES_MAX;
@@ -24,22 +23,46 @@ const CACHE_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
 /// The configuration, or every broken rule.
 pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
     let mut problems = Problems(Vec::new());
-    let name = problems.name(flags.name);
-    let data = problems.data(flags.data);
-    problems.text("--zone", flags.zone.as_deref());
-    if flags.capacity == Some(0) {
-        problems.add("--capacity is 0; allowed is 1 or more");
+    let cluster = cluster(&flags);
+    problems.identity(&flags);
+    problems.addresses(&flags);
+    let broken = cluster.validate().err().unwrap_or_default();
+    problems.0.extend(broken.iter().map(|error| error.describe(flag_name)));
+    problems.times(&flags);
+    problems.resources(&flags);
+    problems.telemetry(&flags);
+    if !problems.0.is_empty() {
+        return Err(problems.0);
     }
-    problems.listen(&[
-        ("--listen-client", flags.listen_client),
-        ("--listen-peer", flags.listen_peer),
-        ("--listen-admin", flags.listen_admin),
-        ("--listen-metrics", flags.listen_metrics),
-    ]);
-    problems.address("--advertise-client", flags.advertise_client.as_deref());
-    problems.address("--advertise-peer", flags.advertise_peer.as_deref());
-    problems.address("--advertise-admin", flags.advertise_admin.as_deref());
-    let cluster = ClusterConfig {
+    Ok(Config {
+        name: flags.name.unwrap_or_default(),
+        zone: flags.zone,
+        capacity: flags.capacity,
+        data: flags.data.unwrap_or_default(),
+        listen_client: flags.listen_client,
+        listen_peer: flags.listen_peer,
+        listen_admin: flags.listen_admin,
+        listen_metrics: flags.listen_metrics,
+        advertise_client: flags.advertise_client,
+        advertise_peer: flags.advertise_peer,
+        advertise_admin: flags.advertise_admin,
+        cluster,
+        request_timeout_ms: milliseconds(flags.request_timeout),
+        request_timeout_ms_max: milliseconds(flags.request_timeout_max),
+        replica_timeout_ms: milliseconds(flags.replica_timeout).into(),
+        in_flight_max: flags.in_flight_max,
+        memory: Memory { memtable_bytes: flags.memtable_bytes, cache_bytes: flags.cache_bytes },
+        allow_faults: flags.allow_faults,
+        otlp_endpoint: flags.otlp_endpoint,
+        otlp_sample: flags.otlp_sample.0,
+        log_format: flags.log_format,
+        log_level: flags.log_level,
+    })
+}
+
+/// What all nodes of a cluster have in common.
+fn cluster(flags: &Flags) -> ClusterConfig {
+    ClusterConfig {
         replicas: flags.replicas,
         partitions: flags.partitions,
         replication_factor: flags.replication_factor,
@@ -52,48 +75,12 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
             siblings_max: flags.siblings_max,
             hint_bytes_max: flags.hint_bytes_max,
         },
-    };
-    let broken = cluster.validate().err().unwrap_or_default();
-    problems.0.extend(broken.iter().map(|error| error.describe(flag_name)));
-    let request_timeout_ms = problems.span("--request-timeout", flags.request_timeout);
-    let request_timeout_ms_max = problems.span("--request-timeout-max", flags.request_timeout_max);
-    let replica_timeout_ms = problems.span("--replica-timeout", flags.replica_timeout).into();
-    problems.at_most("--request-timeout", flags.request_timeout, "--request-timeout-max", flags.request_timeout_max);
-    problems.at_most("--replica-timeout", flags.replica_timeout, "--request-timeout", flags.request_timeout);
-    problems.range("--in-flight-max", flags.in_flight_max.into(), 1..=IN_FLIGHT_CEILING);
-    problems.range("--memtable-bytes", flags.memtable_bytes, MEMTABLE_BYTES);
-    problems.collector("--otlp-endpoint", flags.otlp_endpoint.as_deref());
-    problems.range("--cache-bytes", flags.cache_bytes, CACHE_BYTES);
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&flags.log_level) {
-        problems.add(format!("--log-level is {:?}: {error}", flags.log_level));
     }
-    if !problems.0.is_empty() {
-        return Err(problems.0);
-    }
-    Ok(Config {
-        name,
-        zone: flags.zone,
-        capacity: flags.capacity,
-        data,
-        listen_client: flags.listen_client,
-        listen_peer: flags.listen_peer,
-        listen_admin: flags.listen_admin,
-        listen_metrics: flags.listen_metrics,
-        advertise_client: flags.advertise_client,
-        advertise_peer: flags.advertise_peer,
-        advertise_admin: flags.advertise_admin,
-        cluster,
-        request_timeout_ms,
-        request_timeout_ms_max,
-        replica_timeout_ms,
-        in_flight_max: flags.in_flight_max,
-        memory: Memory { memtable_bytes: flags.memtable_bytes, cache_bytes: flags.cache_bytes },
-        allow_faults: flags.allow_faults,
-        otlp_endpoint: flags.otlp_endpoint,
-        otlp_sample: flags.otlp_sample.0,
-        log_format: flags.log_format,
-        log_level: flags.log_level,
-    })
+}
+
+/// Of a span that is known to be at most an hour.
+fn milliseconds(span: Span) -> u32 {
+    u32::try_from(span.0).unwrap_or(u32::MAX)
 }
 
 /// A cluster's setting as a flag.
@@ -118,10 +105,54 @@ impl Problems {
         self.0.push(problem.into());
     }
 
-    fn name(&mut self, name: Option<String>) -> String {
+    fn identity(&mut self, flags: &Flags) {
+        self.name(flags.name.as_deref());
+        if flags.data.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
+            self.add("--data is missing: the directory where this node keeps its data, such as --data ./demo-0");
+        }
+        self.text("--zone", flags.zone.as_deref());
+        if flags.capacity == Some(0) {
+            self.add("--capacity is 0; allowed is 1 or more");
+        }
+    }
+
+    fn addresses(&mut self, flags: &Flags) {
+        self.listen(&[
+            ("--listen-client", flags.listen_client),
+            ("--listen-peer", flags.listen_peer),
+            ("--listen-admin", flags.listen_admin),
+            ("--listen-metrics", flags.listen_metrics),
+        ]);
+        self.address("--advertise-client", flags.advertise_client.as_deref());
+        self.address("--advertise-peer", flags.advertise_peer.as_deref());
+        self.address("--advertise-admin", flags.advertise_admin.as_deref());
+    }
+
+    fn times(&mut self, flags: &Flags) {
+        let (request, request_max) = (flags.request_timeout, flags.request_timeout_max);
+        self.span("--request-timeout", request);
+        self.span("--request-timeout-max", request_max);
+        self.span("--replica-timeout", flags.replica_timeout);
+        self.at_most("--request-timeout", request, "--request-timeout-max", request_max);
+        self.at_most("--replica-timeout", flags.replica_timeout, "--request-timeout", request);
+    }
+
+    fn resources(&mut self, flags: &Flags) {
+        self.range("--in-flight-max", flags.in_flight_max.into(), 1..=IN_FLIGHT_CEILING);
+        self.range("--memtable-bytes", flags.memtable_bytes, MEMTABLE_BYTES);
+        self.range("--cache-bytes", flags.cache_bytes, CACHE_BYTES);
+    }
+
+    fn telemetry(&mut self, flags: &Flags) {
+        self.collector("--otlp-endpoint", flags.otlp_endpoint.as_deref());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&flags.log_level) {
+            self.add(format!("--log-level is {:?}: {error}", flags.log_level));
+        }
+    }
+
+    fn name(&mut self, name: Option<&str>) {
         let Some(name) = name else {
-            self.add("--name is missing: every node needs one, such as --name demo-0");
-            return String::new();
+            return self.add("--name is missing: every node needs one, such as --name demo-0");
         };
         let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > MEMBER_TEXT_BYTES_MAX || !name.bytes().all(is_allowed) {
@@ -129,14 +160,6 @@ impl Problems {
                 "--name is {name:?}; allowed are a-z, A-Z, 0-9, -, _ and ., 1 to {MEMBER_TEXT_BYTES_MAX} characters"
             ));
         }
-        name
-    }
-
-    fn data(&mut self, data: Option<PathBuf>) -> PathBuf {
-        if data.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
-            self.add("--data is missing: the directory where this node keeps its data, such as --data ./demo-0");
-        }
-        data.unwrap_or_default()
     }
 
     fn text(&mut self, flag: &str, text: Option<&str>) {
@@ -179,12 +202,10 @@ impl Problems {
         }
     }
 
-    /// The milliseconds, once they are known to be from 1 ms to an hour.
-    fn span(&mut self, flag: &str, span: Span) -> u32 {
+    fn span(&mut self, flag: &str, span: Span) {
         if !(1..=HOUR_MS).contains(&span.0) {
             self.add(format!("{flag} is {span}; allowed is 1ms to 1h"));
         }
-        u32::try_from(span.0).unwrap_or(u32::MAX)
     }
 
     fn at_most(&mut self, flag: &str, span: Span, bound_flag: &str, bound: Span) {
