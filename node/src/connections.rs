@@ -1,8 +1,10 @@
 //! Accepts connections: as many as the limit on open files leaves room for, and says so to those it has no room for.
 //! Invariants: the files of the store and the streams of peers are never crowded out by clients; a full table of open files
-//! costs a pause, no spinning; a connection that says nothing from the start is closed, one that idles later may stay.
+//! costs a pause, no spinning; a connection that says nothing from the start is closed, at once if another needs its place;
+//! one that idles later may stay.
 //! Not here: what a connection may ask (`api`), how dead ones are found (HTTP/2 keepalive, `server`).
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +14,8 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -23,10 +26,11 @@ const FILES_KEPT: u64 = 1_024;
 const FILES_UNLIMITED: u64 = 1 << 20;
 /// Connections of peers, and of operators: enough for the largest cluster, both classes of stream.
 pub const OTHERS_MAX: usize = 4_096;
-/// How long a new connection may say nothing.
+/// How long a new connection may say nothing while there is room for more.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// New connections that have not said anything yet, and refused ones that have not gone yet.
-const PENDING_MAX: usize = 1_024;
+/// So many new connections are remembered before those that have spoken are looked for.
+const SILENT_FEW: usize = 1_024;
+/// Refused ones that have not gone yet.
 const REFUSED_MAX: usize = 128;
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long accepting rests after the system gave no more files.
@@ -56,47 +60,128 @@ pub fn accept(listener: TcpListener, connections_max: usize) -> ReceiverStream<i
 }
 
 async fn accept_all(listener: TcpListener, connections_max: usize, to: mpsc::Sender<io::Result<Connection>>) {
-    let room = Arc::new(Semaphore::new(connections_max));
-    let (pending, refused) = (Arc::new(Semaphore::new(PENDING_MAX)), Arc::new(Semaphore::new(REFUSED_MAX)));
-    let mut is_full = false;
+    let mut door = Door::new(connections_max, to);
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = to.closed() => return,
+            () = door.to.closed() => return,
         };
-        let stream = match stream {
-            Ok((stream, _)) => stream,
+        match stream {
+            Ok((stream, _)) => door.admit(stream).await,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(REST).await;
-                continue;
             }
-        };
-        // Without it small answers wait for the acknowledgement of earlier ones; a failure shows at the first read.
-        let _ = stream.set_nodelay(true);
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            if !is_full {
-                tracing::warn!(connections_max, "no room for another connection; refusing until one closes");
-            }
-            is_full = true;
-            if let Ok(permit) = Arc::clone(&refused).try_acquire_owned() {
-                tokio::spawn(refuse(stream, connections_max, permit));
-            }
-            continue;
-        };
-        is_full = false;
-        let Ok(waiting) = Arc::clone(&pending).acquire_owned().await else { return };
-        tokio::spawn(hand_over(Connection { stream, _permit: permit }, to.clone(), waiting));
+        }
     }
 }
 
-/// Passes a connection on once it has said something.
-async fn hand_over(connection: Connection, to: mpsc::Sender<io::Result<Connection>>, waiting: OwnedSemaphorePermit) {
+/// Lets connections in as long as there is room.
+struct Door {
+    connections_max: usize,
+    room: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+    silent: Silent,
+    /// Somebody was refused since there was room last.
+    is_full: bool,
+    to: mpsc::Sender<io::Result<Connection>>,
+}
+
+impl Door {
+    fn new(connections_max: usize, to: mpsc::Sender<io::Result<Connection>>) -> Door {
+        let (room, refused) = (Semaphore::new(connections_max), Semaphore::new(REFUSED_MAX));
+        let (room, refused) = (Arc::new(room), Arc::new(refused));
+        Door { connections_max, room, refused, silent: Silent::default(), is_full: false, to }
+    }
+
+    async fn admit(&mut self, stream: TcpStream) {
+        // Without it small answers wait for the acknowledgement of earlier ones; a failure shows at the first read.
+        let _ = stream.set_nodelay(true);
+        match self.place().await {
+            Some(permit) => {
+                self.is_full = false;
+                self.silent.push(Connection { stream, _permit: permit }, self.to.clone());
+            }
+            None => self.refuse(stream),
+        }
+    }
+
+    /// A free place, or that of the connection that has been silent for longest.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+                return Some(permit);
+            }
+            if !self.silent.close_oldest().await {
+                return None;
+            }
+        }
+    }
+
+    fn refuse(&mut self, stream: TcpStream) {
+        let connections_max = self.connections_max;
+        if !self.is_full {
+            tracing::warn!(connections_max, "no room for another connection; refusing until one closes");
+        }
+        self.is_full = true;
+        if let Ok(permit) = Arc::clone(&self.refused).try_acquire_owned() {
+            tokio::spawn(refuse(stream, connections_max, permit));
+        }
+    }
+}
+
+/// Connections that have said nothing yet, the oldest first. Each has a place, so there are no more than places; those that
+/// have spoken meanwhile are at most as many again.
+struct Silent {
+    waiting: VecDeque<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// When those that have spoken are next looked for.
+    prune_at: usize,
+}
+
+impl Default for Silent {
+    fn default() -> Silent {
+        Silent { waiting: VecDeque::new(), prune_at: SILENT_FEW }
+    }
+}
+
+impl Silent {
+    /// Passes `connection` on `to` the server once it has said something.
+    fn push(&mut self, connection: Connection, to: mpsc::Sender<io::Result<Connection>>) {
+        if self.waiting.len() >= self.prune_at {
+            self.waiting.retain(|(_, task)| !task.is_finished());
+            self.prune_at = SILENT_FEW.max(self.waiting.len().saturating_mul(2));
+        }
+        let (close, closed) = oneshot::channel();
+        self.waiting.push_back((close, tokio::spawn(hand_over(connection, to, closed))));
+    }
+
+    /// Closes the oldest one, unless it speaks just now, and says whether there was any.
+    async fn close_oldest(&mut self) -> bool {
+        while let Some((close, task)) = self.waiting.pop_front() {
+            if !task.is_finished() {
+                drop(close);
+                // Its place is free when its task has ended, which is now a matter of one poll.
+                let _ = task.await;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Waits until `connection` says something or nobody waits for that any more.
+async fn hand_over(connection: Connection, to: mpsc::Sender<io::Result<Connection>>, closed: oneshot::Receiver<()>) {
     // Looked at, not taken: the bytes are the server's. Readiness alone may be announced for nothing.
-    if let Ok(Ok(1)) = timeout(SILENCE_MAX, connection.stream.peek(&mut [0])).await {
-        drop(waiting);
+    let mut byte = [0];
+    let has_spoken = tokio::select! {
+        biased;
+        looked = timeout(SILENCE_MAX, connection.stream.peek(&mut byte)) => matches!(looked, Ok(Ok(1))),
+        _ = closed => false,
+    };
+    if has_spoken {
+        // Not here: whoever closes silent ones waits for this task, and the server may be slow to take one that has spoken.
         // The receiver is gone only when the server ends.
-        let _ = to.send(Ok(connection)).await;
+        tokio::spawn(async move { to.send(Ok(connection)).await });
     }
 }
 
@@ -232,5 +317,20 @@ mod tests {
         let mut silent = TcpStream::connect(&address).await.unwrap();
         let mut bytes = Vec::new();
         assert_eq!(soon(silent.read_to_end(&mut bytes)).await.unwrap(), 0, "closed without a word");
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_takes_the_place_of_the_one_silent_for_longest() {
+        let address = serve(3).await;
+        let (_speaker, served) = ask(&address).await;
+        assert_eq!(served.code(), Code::InvalidArgument);
+        let mut oldest = TcpStream::connect(&address).await.unwrap();
+        let mut younger = TcpStream::connect(&address).await.unwrap();
+        let (_second, served) = ask(&address).await;
+        assert_eq!(served.code(), Code::InvalidArgument, "{served:?}");
+        assert_eq!(soon(oldest.read(&mut [0])).await.unwrap(), 0, "closed without a word");
+        younger.write_all(b"PRI").await.unwrap();
+        let (_third, refused) = ask(&address).await;
+        assert!(format!("{refused:?}").contains("no room: 3 connections are open"), "{refused:?}");
     }
 }
