@@ -35,12 +35,14 @@ pub struct Shape {
     pub partitions: u32,
     /// Flags beside names, ports and directories.
     pub flags: Vec<String>,
+    /// The hard limit on open files of each node; `None`: that of the test.
+    pub files_max: Option<u64>,
 }
 
 impl Shape {
     /// N=3, R=W=2, sloppy, faults allowed.
     pub fn of(nodes: usize) -> Shape {
-        Shape { nodes, partitions: 64, flags: vec!["--allow-faults".to_owned()] }
+        Shape { nodes, partitions: 64, flags: vec!["--allow-faults".to_owned()], files_max: None }
     }
 
     /// The same with one more flag and its value.

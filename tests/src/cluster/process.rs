@@ -29,6 +29,7 @@ pub struct NodeProcess {
     pub data: PathBuf,
     log: PathBuf,
     arguments: Vec<String>,
+    files_max: Option<u64>,
     child: Option<Child>,
 }
 
@@ -49,14 +50,27 @@ impl NodeProcess {
         flag("--partitions", shape.partitions.to_string());
         arguments.extend(shape.flags.iter().cloned());
         let log = home.join(format!("{name}.log"));
-        NodeProcess { name, client, peer, announced: peer, admin, metrics, data, log, arguments, child: None }
+        NodeProcess {
+            name,
+            client,
+            peer,
+            announced: peer,
+            admin,
+            metrics,
+            data,
+            log,
+            arguments,
+            files_max: shape.files_max,
+            child: None,
+        }
     }
 
     /// Starts it on its directory.
     pub fn start(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
         let errors: File = log.try_clone().expect("a second handle");
-        let child = Command::new(node_binary())
+        let child = self
+            .program()
             .args(&self.arguments)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -67,6 +81,14 @@ impl NodeProcess {
         self.child = Some(child);
     }
 
+    /// The node; through a shell, which it takes the place of, if its files are to be limited from its first moment on.
+    fn program(&self) -> Command {
+        let Some(files_max) = self.files_max else { return Command::new(node_binary()) };
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {files_max}; exec \"$0\" \"$@\"")]).arg(node_binary());
+        shell
+    }
+
     /// Whether there is a process.
     pub fn is_running(&self) -> bool {
         self.child.is_some()
@@ -75,6 +97,13 @@ impl NodeProcess {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map(Child::id).expect("a running node")
+    }
+
+    /// Sends SIGKILL and does not wait for the end: `kill` does.
+    pub fn strike(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+        }
     }
 
     /// `kill -9`.

@@ -70,6 +70,32 @@ async fn ten_thousand_idle_connections_cost_little_memory_and_nobody_else_a_dead
     serves(&client, "after", 5).await;
 }
 
+/// A node that may have 1,024 files keeps most of them for its store and its peers: 256 are the clients'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_get_only_the_files_that_the_store_and_the_peers_leave() {
+    let cluster = Cluster::start(Shape { files_max: Some(1_024), ..Shape::of(3) }).await;
+    cluster.all_reach_each_other().await;
+    let (node, client) = (&cluster.nodes[0], cluster.client_of(0));
+    serves(&client, "before", 1).await;
+    let (files, asked) = (open_files(node), 400);
+    let mut connections = open(node, asked).await;
+    let mut refused = 0;
+    eventually("those beyond 256 are refused", async || {
+        while connections.try_join_next().is_some() {
+            refused += 1;
+        }
+        (refused >= asked - 256).then_some(())
+    })
+    .await;
+    assert!(open_files(node) <= files + 256, "{} files, {files} before", open_files(node));
+    serves(&client, "during", 1).await;
+    drop(connections);
+    eventually("a new client is served", async || {
+        cluster.client_of(0).get("b", "before-0", Default::default()).await.ok()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_node_without_files_to_spare_serves_those_it_has_and_recovers() {
     let cluster = Cluster::start(Shape::of(3)).await;

@@ -15,7 +15,7 @@ const SERVED_MAX: Duration = Duration::from_secs(4);
 /// How long the node's use of the processor is measured.
 const WATCHED: Duration = Duration::from_secs(1);
 
-/// Opens them all, and waits for the first thousand to be accepted. The rest may have to wait for that, and so not here.
+/// Opens them all, and waits for the first 1,024 to be accepted. The rest may have to wait for that, and so not here.
 async fn open_silent(node: &NodeProcess) -> JoinSet<()> {
     let (files, address) = (open_files(node), node.client);
     let mut silent = JoinSet::new();
@@ -25,7 +25,7 @@ async fn open_silent(node: &NodeProcess) -> JoinSet<()> {
             std::future::pending().await
         });
     }
-    eventually("a thousand are accepted", async || (open_files(node) >= files + 1_000).then_some(())).await;
+    eventually("1,024 are accepted", async || (open_files(node) >= files + 1_024).then_some(())).await;
     silent
 }
 

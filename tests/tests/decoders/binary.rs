@@ -95,3 +95,15 @@ proptest! {
         let _ = bounded(|| decode_forwarded_outcome(apply(&outcomes, which, &edits)));
     }
 }
+
+/// What follows a whole encoding was not written by us: another version's field, or another message's bytes.
+#[test]
+fn nothing_may_follow_an_encoding() {
+    let longer = |bytes: Bytes| Bytes::from([&bytes[..], &[0]].concat());
+    assert!(State::decode(state(3).encode()).is_ok());
+    assert!(State::decode(longer(state(3).encode())).is_err());
+    let token = state(3).context().to_token(ClusterId(9), &key());
+    let forged = |token: &Bytes| bound([&token[..token.len() - 8], &[0; 9]].concat());
+    assert!(Context::from_token(&token, ClusterId(9), &key()).is_ok());
+    assert!(Context::from_token(&forged(&token), ClusterId(9), &key()).is_err());
+}

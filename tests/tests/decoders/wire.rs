@@ -88,6 +88,22 @@ proptest! {
     }
 }
 
+/// Flipped bits seldom make a message whose fields do not fit together; here they never fit.
+#[test]
+fn leaves_of_hash_trees_without_their_indices_are_refused() {
+    for (indices, leaves) in [(0, 1), (1, 0), (1, 2), (2, 1), (3, 3)] {
+        let message = v1::TreeLeaves { index: vec![1; indices], leaf: vec![7; leaves], ..v1::TreeLeaves::default() };
+        let envelope = v1::Envelope {
+            layout_version: 1,
+            boot: 1,
+            synced_commit: 1,
+            message: Some(v1::envelope::Message::TreeLeaves(message)),
+            ..v1::Envelope::default()
+        };
+        assert_eq!(convert::from_wire(envelope).is_ok(), indices == leaves, "{indices} and {leaves}");
+    }
+}
+
 /// fjall's keys end at 65,535 bytes, and it panics on longer ones: no peer may bring one in, by whatever message.
 #[test]
 fn keys_longer_than_a_store_takes_are_refused() {

@@ -19,6 +19,7 @@ use crate::journal;
 pub struct Tally {
     pub kills: u32,
     power_failures: u32,
+    slow_disks: u32,
     with_unsynced: u32,
     bytes_unsynced: u64,
     bytes_lost: u64,
@@ -30,9 +31,10 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} kills ({} times all at once), {} of them amid a sync ({} bytes not synced, {} cut away), {} cuts, {} delays",
+            "{} kills ({} times all at once, {} of these with slow disks), {} of them amid a sync ({} bytes not synced, {} cut away), {} cuts, {} delays",
             self.kills,
             self.power_failures,
+            self.slow_disks,
             self.with_unsynced,
             self.bytes_unsynced,
             self.bytes_lost,
@@ -49,10 +51,7 @@ pub async fn storm(cluster: &mut Cluster, mut rng: SmallRng, length: Duration) -
         match rng.random_range(0..10) {
             0..=2 => kill(cluster, 1, &mut rng, &mut tally).await,
             3 | 4 => kill(cluster, 2, &mut rng, &mut tally).await,
-            5 | 6 => {
-                tally.power_failures += 1;
-                kill(cluster, cluster.nodes.len(), &mut rng, &mut tally).await;
-            }
+            5 | 6 => power_failure(cluster, &mut rng, &mut tally).await,
             7 | 8 => {
                 tally.cuts += 1;
                 inject(cluster, &cut(cluster.nodes.len(), &mut rng)).await;
@@ -72,11 +71,29 @@ pub async fn storm(cluster: &mut Cluster, mut rng: SmallRng, length: Duration) -
     tally
 }
 
+/// Kills all at the same moment, every other time while their syncs take long: what was acknowledged before its sync, which is
+/// otherwise a matter of a millisecond, is then there to be lost.
+async fn power_failure(cluster: &mut Cluster, rng: &mut SmallRng, tally: &mut Tally) {
+    tally.power_failures += 1;
+    if rng.random() {
+        tally.slow_disks += 1;
+        let mean = rng.random_range(100..300);
+        inject(cluster, &format!("{{kind: slow-disk, node: '*', mean: {mean}ms}}")).await;
+        let until = rng.random_range(200..800);
+        sleep(Duration::from_millis(until)).await;
+    }
+    kill(cluster, cluster.nodes.len(), rng, tally).await;
+}
+
 /// Kills `count` nodes at the same moment, takes from each what was not synced, and starts them in any order.
 async fn kill(cluster: &mut Cluster, count: usize, rng: &mut SmallRng, tally: &mut Tally) {
     let mut victims: Vec<usize> = (0..cluster.nodes.len()).collect();
     victims.shuffle(rng);
     victims.truncate(count);
+    // Order: all are struck before the first is waited for, else the last has time for another sync.
+    for victim in &victims {
+        cluster.nodes[*victim].strike();
+    }
     for victim in &victims {
         cluster.nodes[*victim].kill();
         tally.kills += 1;
