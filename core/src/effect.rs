@@ -211,6 +211,8 @@ pub struct PeerStatus {
     pub rumour: &'static str,
     pub missed_deadlines: u32,
     pub anti_entropy_rounds: u64,
+    /// Its boot that this node knows of; 0: none yet.
+    pub boot: u32,
 }
 
 /// The state of one node.

@@ -300,6 +300,7 @@ impl Node {
             rumour: rumour(*node),
             missed_deadlines: peer.missed_deadlines,
             anti_entropy_rounds: self.trees.rounds(*node),
+            boot: peer.seen.boot,
         };
         self.peers.peers.iter().map(status).collect()
     }

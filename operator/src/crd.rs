@@ -5,10 +5,13 @@
 
 use driftkv_core::config::{ClusterConfig, Limits};
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+mod status;
+
+pub use status::{Endpoints, KVClusterStatus, NodeStatus, Phase, ZoneSource};
 
 /// `apiVersion` of every manifest.
 pub const API_VERSION: &str = "driftkv.io/v1alpha1";
@@ -30,9 +33,16 @@ pub const KIND: &str = "KVCluster";
         .message("metadata.name must be a DNS label of at most 40 characters: the names of nodes are made from it"),
     doc = "A replicated key-value store in the manner of Dynamo.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type==\"Available\")].status",
+        description = "Whether requests with the quorums of the spec are served."),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas",
+        description = "Nodes that take requests."),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas",
+        description = "Nodes that run what the spec asks for."),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Layout", type_ = "integer", json_path = ".status.layoutVersion"),
+    printcolumn(name = "Why", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "The reason of the condition Ready."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -44,8 +54,10 @@ pub const KIND: &str = "KVCluster";
 #[x_kube(validation = Rule::new("self.writeQuorum <= self.replicationFactor")
     .message("writeQuorum must be at most replicationFactor").field_path(".writeQuorum"))]
 pub struct KVClusterSpec {
-    /// Number of nodes.
+    /// Number of nodes; cannot change yet.
     #[schemars(range(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("replicas cannot change yet: moving data between nodes comes with a later version; make a cluster of the size you need"))]
     pub replicas: u32,
     /// Slices of the hash ring, a power of two; fixed for the life of the cluster.
     #[serde(default = "defaults::partitions")]
@@ -70,8 +82,10 @@ pub struct KVClusterSpec {
     /// Whether stand-ins count toward a quorum while owners are unreachable.
     #[serde(default = "defaults::sloppy")]
     pub sloppy: bool,
-    /// The disk of each node.
+    /// The disk of each node; cannot change yet.
     #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("storage cannot change yet: growing volumes comes with a later version; make a cluster with the volumes you need"))]
     pub storage: StorageSpec,
     /// Sizes that a node refuses to exceed.
     #[serde(default)]
@@ -79,8 +93,9 @@ pub struct KVClusterSpec {
     /// Whether nodes obey injected faults. Leave it off where data matters.
     #[serde(default)]
     pub allow_faults: bool,
-    /// The container image; the operator's own version if absent.
+    /// The container image; the one that the operator was told at its start (`--image`) if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
     /// CPU and memory of each node's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,47 +154,6 @@ impl Default for LimitsSpec {
         let Limits { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max } = Limits::default();
         LimitsSpec { key_bytes_max, value_bytes_max, siblings_max, hint_bytes_max }
     }
-}
-
-/// What a cluster is.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KVClusterStatus {
-    /// In one word.
-    #[serde(default)]
-    pub phase: Phase,
-    /// Nodes that are ready.
-    #[serde(default)]
-    pub ready_replicas: u32,
-    /// What is so and what is not, with reasons.
-    #[serde(default)]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Version of the layout that the nodes hold; 0 before the bootstrap.
-    #[serde(default)]
-    pub layout_version: u64,
-    /// Identity of the data, chosen at the bootstrap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster_id: Option<String>,
-    /// Generation of the spec that this status is about.
-    #[serde(default)]
-    pub observed_generation: i64,
-}
-
-/// A cluster in one word.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
-    /// Not all nodes have answered yet.
-    #[default]
-    Pending,
-    /// All nodes are empty and get their first layout.
-    Bootstrapping,
-    /// As it should be.
-    Running,
-    /// On its way to a changed spec.
-    Updating,
-    /// Something needs a person; the conditions say what.
-    Degraded,
 }
 
 mod defaults {

@@ -118,6 +118,7 @@ fn peer(peer: PeerStatus) -> v1::PeerStatus {
         rumour: peer.rumour.to_owned(),
         missed_deadlines: peer.missed_deadlines,
         anti_entropy_rounds: peer.anti_entropy_rounds,
+        boot: peer.boot.into(),
     }
 }
 

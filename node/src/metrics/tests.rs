@@ -26,6 +26,7 @@ fn status() -> Status {
         rumour: "alive",
         missed_deadlines: 0,
         anti_entropy_rounds: 0,
+        boot: 3,
     };
     Status {
         boot: 3,

@@ -68,6 +68,7 @@ fn a_status_names_peers_hint_targets_and_the_node_itself() {
         rumour: "suspect",
         missed_deadlines: 3,
         anti_entropy_rounds: 4,
+        boot: 6,
     };
     let reply = status(
         &about,
@@ -93,7 +94,10 @@ fn a_status_names_peers_hint_targets_and_the_node_itself() {
     assert_eq!((reply.state.as_str(), reply.version.as_str()), ("serving", env!("CARGO_PKG_VERSION")));
     let hints: Vec<_> = reply.hints.iter().map(|h| (h.name.as_str(), h.hints, h.bytes)).collect();
     assert_eq!(hints, [("demo-2", 8, 9), ("", 1, 2)]);
-    assert_eq!((reply.peers[0].rumour.as_str(), reply.peers[0].missed_deadlines), ("suspect", 3));
+    assert_eq!(
+        (reply.peers[0].rumour.as_str(), reply.peers[0].missed_deadlines, reply.peers[0].boot),
+        ("suspect", 3, 6)
+    );
     assert_eq!(reply.counters.get("hints_stored"), Some(&14));
     assert_eq!((reply.partitions_owned, reply.partitions_built, reply.keys), (10, 11, 12));
     assert_eq!(reply.operations_in_flight, 13);

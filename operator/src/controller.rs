@@ -1,0 +1,19 @@
+//! The operator: `KVCluster` in, a serving cluster out, again and again.
+//! One pass is observe -> plan -> apply -> status (`reconcile`), and every pass begins from nothing but what it reads.
+//! Invariants: unknown never means done; all writes go by server-side apply under one name, or by UID; the spec and the
+//! metadata of a KVCluster are never written.
+//! Reading order: `reconcile`, `observe`, `plan`, `resources`, `apply`; `run` starts it all, `election` lets one act.
+
+pub mod apply;
+pub mod args;
+pub mod error;
+pub mod events;
+pub mod kind;
+pub mod names;
+pub mod nodes;
+pub mod observe;
+pub mod plan;
+pub mod reason;
+pub mod reconcile;
+pub mod resources;
+pub mod run;

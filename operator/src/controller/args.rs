@@ -1,0 +1,28 @@
+//! Every flag of the operator, its variable in the environment, and the words of `--help`.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+
+/// Makes clusters of KVCluster resources, and keeps them so.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "driftkv-operator", version, max_term_width = 120)]
+pub struct Args {
+    /// A namespace to watch; may be repeated. Without any: all of them, which needs a ClusterRole
+    #[arg(long = "namespace", env = "DRIFTKV_OPERATOR_NAMESPACES", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+    /// The image of nodes whose spec names none
+    #[arg(long, env = "DRIFTKV_OPERATOR_IMAGE", value_name = "IMAGE",
+          default_value = concat!("driftkv:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// For scrapers and probes: /metrics, /healthz, /readyz over HTTP/1
+    #[arg(long, env = "DRIFTKV_OPERATOR_LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Which lines are logged: error, warn, info, debug, trace, or a filter
+    #[arg(long, env = "DRIFTKV_OPERATOR_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
+    pub log_level: String,
+    /// Lines for people (text), or JSON objects (json)
+    #[arg(long, env = "DRIFTKV_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text",
+          value_parser = ["text", "json"])]
+    pub log_format: String,
+}

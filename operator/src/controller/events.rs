@@ -1,0 +1,110 @@
+//! Events of a KVCluster, for `kubectl describe`: one a step, with reasons out of the closed set.
+//! Invariant: an event that cannot be written is only logged: no pass fails for want of one.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+use super::error::call;
+use super::reason::Reason;
+
+/// Longest note that the API server takes.
+const NOTE_BYTES_MAX: usize = 1_000;
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Whether it is bad.
+    pub is_warning: bool,
+    /// Why.
+    pub reason: String,
+    /// In words.
+    pub note: String,
+}
+
+impl Happening {
+    /// Nothing to worry about.
+    pub fn normal(reason: Reason, note: impl Into<String>) -> Happening {
+        Happening { is_warning: false, reason: reason.to_string(), note: note.into() }
+    }
+
+    /// Somebody should look.
+    pub fn warning(reason: Reason, note: impl Into<String>) -> Happening {
+        Happening { is_warning: true, reason: reason.to_string(), note: note.into() }
+    }
+}
+
+/// What changed in the conditions that is worth an event: Degraded or Ready, either way, and a new reason of Degraded.
+pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Happening> {
+    let find = |all: &[Condition], kind: &str| all.iter().find(|condition| condition.type_ == kind).cloned();
+    let mut happenings = Vec::new();
+    if let Some(now) = find(after, "Degraded") {
+        let was = find(before, "Degraded");
+        let is_new = was.as_ref().is_none_or(|was| was.status != now.status || was.reason != now.reason);
+        if is_new && now.status == "True" {
+            happenings.push(Happening { is_warning: true, reason: now.reason, note: now.message });
+        }
+    }
+    if let Some(now) = find(after, "Ready") {
+        let was_true = find(before, "Ready").is_some_and(|was| was.status == "True");
+        if now.status == "True" && !was_true {
+            happenings.push(Happening {
+                is_warning: false,
+                reason: now.reason,
+                note: format!("ready: {}", now.message),
+            });
+        }
+    }
+    happenings
+}
+
+/// Writes them, in order.
+pub async fn publish(recorder: &Recorder, about: &ObjectReference, happenings: &[Happening]) {
+    for happening in happenings {
+        let event = Event {
+            type_: if happening.is_warning { EventType::Warning } else { EventType::Normal },
+            reason: happening.reason.clone(),
+            note: Some(cut(&happening.note)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = call("write an event", recorder.publish(&event, about)).await {
+            tracing::warn!(%error, reason = %happening.reason, "an event was not written");
+        }
+    }
+}
+
+fn cut(note: &str) -> String {
+    let end = (0..=note.len().min(NOTE_BYTES_MAX)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+    note.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::{Condition, Reason, cut, transitions};
+    use crate::controller::plan::condition;
+
+    fn of(kind: &str, value: &str, reason: Reason) -> Condition {
+        condition(&[], Some(1), kind, value, reason, "words".to_owned(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let well = [of("Degraded", "False", Reason::AsSpecified), of("Ready", "True", Reason::QuorumServing)];
+        let ill = [of("Degraded", "True", Reason::NodeStuck), of("Ready", "False", Reason::NodeStuck)];
+        let worse = [of("Degraded", "True", Reason::MixedClusters), of("Ready", "False", Reason::MixedClusters)];
+        assert!(transitions(&well, &well).is_empty() && transitions(&ill, &ill).is_empty());
+        assert_eq!(transitions(&well, &ill)[0].reason, "NodeStuck");
+        assert_eq!(transitions(&ill, &worse)[0].reason, "MixedClusters");
+        let again = transitions(&ill, &well);
+        assert_eq!((again.len(), again[0].is_warning), (1, false));
+    }
+
+    #[test]
+    fn long_notes_end_between_characters() {
+        assert!(cut(&"ä".repeat(900)).len() <= 1_000);
+    }
+}

@@ -1,0 +1,84 @@
+//! Every reason that a condition or an event of a KVCluster may give: a closed set, so that alerts can be written on it.
+//! Invariant: docs/operator.md lists each of them; a test compares.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why something is so.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)+];
+        }
+    };
+}
+
+reasons! {
+    /// All is as the spec says.
+    AsSpecified,
+    /// Enough nodes serve for the quorums of the spec.
+    QuorumServing,
+    /// Too few nodes serve.
+    QuorumLost,
+    /// The cluster has no layout yet.
+    NotBootstrapped,
+    /// Objects or pods are being made.
+    Creating,
+    /// All nodes are empty and get their first layout.
+    Bootstrapping,
+    /// Pods are replaced one by one.
+    RollingUpdate,
+    /// The next pod may not be replaced yet: the message says what is waited for.
+    WaitingForNodes,
+    /// Nodes come back after they were away.
+    Recovering,
+    /// The annotation `driftkv.io/paused` is `"true"`.
+    Paused,
+    /// Objects of an earlier KVCluster of the same name are still there.
+    WaitingForDeletion,
+    /// Some nodes are not ready.
+    NodesNotReady,
+    /// A pod cannot start, or crashes again and again; the message says why.
+    NodeStuck,
+    /// Nodes hold data of different clusters. Nothing is touched.
+    MixedClusters,
+    /// Some nodes hold data and others are empty, or hold data that the layout does not know. Nothing is touched.
+    UnknownNodes,
+    /// The data was made with another number of nodes than the spec says. Nothing is touched.
+    OtherSize,
+    /// The cluster had data and now all of its nodes are empty. Nothing is touched.
+    DataGone,
+    /// A node refused the bootstrap.
+    BootstrapRefused,
+    /// An object that the cluster needs exists and belongs to somebody else.
+    NameTaken,
+    /// The API server refuses an object.
+    ApplyRejected,
+    /// The API server cannot be reached, or does not answer in time.
+    ApiUnavailable,
+    /// The operator may not do what it must.
+    Forbidden,
+    /// The KVCluster cannot be read.
+    InvalidSpec,
+    /// An object was made.
+    Created,
+    /// An object was brought to what it should be.
+    Applied,
+    /// An object that is needed no longer was deleted.
+    Swept,
+    /// All nodes got their first layout.
+    Bootstrapped,
+    /// A pod was deleted, to come back as the spec says.
+    PodReplaced,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,174 @@
+//! One pass over one KVCluster: observe, plan, apply, and then the status, whichever way it went.
+//! Invariants: no path returns without having written the status (unless the API server refuses just that); a status that says
+//! what is already there is not written; a KVCluster that is being deleted is left to Kubernetes' garbage collector.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::{Client, Resource};
+use serde_json::json;
+
+use super::apply;
+use super::error::{Error, call_opt, pause};
+use super::events::{Happening, publish, transitions};
+use super::names::{MANAGER, Names};
+use super::nodes::NodeAdmin;
+use super::observe::observe;
+use super::plan::{self, Inputs, with_error};
+use super::reason::Reason;
+use super::resources::{Defaults, build};
+use crate::crd::{KVCluster, KVClusterStatus};
+
+/// What every pass shares.
+pub struct Context {
+    /// Of the API server.
+    pub client: Client,
+    /// Of the nodes.
+    pub admin: Arc<dyn NodeAdmin>,
+    /// Shared, since it sums up events that repeat.
+    pub recorder: Recorder,
+    /// For specs that leave something open.
+    pub defaults: Defaults,
+    /// Failures in a row, by UID.
+    failures: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Context {
+    /// Of a client and what nodes are asked by.
+    pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults) -> Context {
+        let recorder = Recorder::new(client.clone(), MANAGER.into());
+        Context { client, admin, recorder, defaults, failures: Mutex::default() }
+    }
+
+    /// One more failure of this object; how many in a row.
+    fn fail(&self, uid: &str) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn succeed(&self, uid: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// A KVCluster, or what could be read of one that is not valid: one of those must not stop all others.
+pub type Guarded = DeserializeGuard<KVCluster>;
+
+/// One pass.
+pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let cluster = match &object.0 {
+        Ok(cluster) => cluster,
+        Err(invalid) => return invalid_spec(&context, &invalid.metadata, &invalid.error).await,
+    };
+    let uid = cluster.metadata.uid.clone().unwrap_or_default();
+    if cluster.metadata.deletion_timestamp.is_some() {
+        context.succeed(&uid);
+        return Ok(Action::await_change());
+    }
+    let names = Names::of(cluster);
+    let mut done = Vec::new();
+    let before = cluster.status.clone().unwrap_or_default();
+    let (status, outcome) = pass(&context, cluster, &names, &before, &mut done).await;
+    done.extend(transitions(&before.conditions, &status.conditions));
+    if status != before {
+        write_status(&context.client, &names, &uid, &status).await?;
+    }
+    publish(&context.recorder, &cluster.object_ref(&()), &done).await;
+    let requeue = outcome?;
+    context.succeed(&uid);
+    Ok(requeue)
+}
+
+async fn pass(
+    context: &Context,
+    cluster: &KVCluster,
+    names: &Names,
+    before: &KVClusterStatus,
+    done: &mut Vec<Happening>,
+) -> (KVClusterStatus, Result<Action, Error>) {
+    let failed = |status: KVClusterStatus, error: Error| {
+        let generation = cluster.metadata.generation;
+        (with_error(generation, &before.conditions, status, &error, Timestamp::now()), Err(error))
+    };
+    let wanted = match build(cluster, &context.defaults) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let error = Error::Unreadable { what: "build objects".to_owned(), why: error.to_string() };
+            return failed(before.clone(), error);
+        }
+    };
+    let observed = match observe(&context.client, context.admin.as_ref(), names, &wanted).await {
+        Ok(observed) => observed,
+        Err(error) => return failed(before.clone(), error),
+    };
+    let inputs = Inputs { cluster, names, wanted: &wanted, observed: &observed, now: Timestamp::now() };
+    let plan = plan::plan(&inputs);
+    match apply::apply(&context.client, context.admin.as_ref(), names, &plan, done).await {
+        Ok(()) => (plan.status, Ok(Action::requeue(plan.requeue))),
+        Err(error) => failed(plan.status, error),
+    }
+}
+
+/// By server-side apply as well, so that what is no longer said disappears. `uid`: a namesake made since is left alone.
+async fn write_status(client: &Client, names: &Names, uid: &str, status: &KVClusterStatus) -> Result<(), Error> {
+    let resource = ApiResource::erase::<KVCluster>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &names.namespace, &resource);
+    let body = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": names.cluster, "uid": uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER).force();
+    call_opt("write the status", api.patch_status(&names.cluster, &params, &Patch::Apply(&body))).await?;
+    Ok(())
+}
+
+/// Says what cannot be read, and waits until it is another.
+async fn invalid_spec(context: &Context, metadata: &ObjectMeta, why: &str) -> Result<Action, Error> {
+    let name = metadata.name.clone().unwrap_or_default();
+    let names = Names { cluster: name.clone(), namespace: metadata.namespace.clone().unwrap_or_default() };
+    let uid = metadata.uid.clone().unwrap_or_default();
+    let words = format!("the KVCluster cannot be read: {why}; nothing was changed");
+    let now = Timestamp::now();
+    let set =
+        |kind, value| plan::condition(&[], metadata.generation, kind, value, Reason::InvalidSpec, words.clone(), now);
+    let conditions: Vec<Condition> =
+        vec![set("Available", "Unknown"), set("Progressing", "False"), set("Degraded", "True"), set("Ready", "False")];
+    let status = KVClusterStatus {
+        phase: crate::crd::Phase::Degraded,
+        conditions,
+        observed_generation: metadata.generation.unwrap_or_default(),
+        ..KVClusterStatus::default()
+    };
+    write_status(&context.client, &names, &uid, &status).await?;
+    let about = ObjectReference {
+        api_version: Some(KVCluster::api_version(&()).into_owned()),
+        kind: Some(KVCluster::kind(&()).into_owned()),
+        name: Some(name),
+        namespace: metadata.namespace.clone(),
+        uid: Some(uid),
+        ..ObjectReference::default()
+    };
+    publish(&context.recorder, &about, &[Happening::warning(Reason::InvalidSpec, words)]).await;
+    Ok(Action::await_change())
+}
+
+/// When to try again after `error`.
+pub fn on_error(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    let uid = object.meta().uid.clone().unwrap_or_default();
+    let failures = context.fail(&uid);
+    let pause = pause(failures, rand::random());
+    let name = object.meta().name.clone().unwrap_or_default();
+    tracing::warn!(cluster = %name, %error, failures, pause_ms = pause.as_millis() as u64, "a pass failed");
+    Action::requeue(pause)
+}
