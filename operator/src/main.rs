@@ -1,4 +1,5 @@
 //! `driftkv-operator`: watches KVClusters and makes them so. Exit codes: 0 stopped in order, 1 failed, 2 wrong flags.
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ fn start_logs(args: &Args) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log_level)
         .map_err(|error| format!("--log-level is {:?}: {error}", args.log_level))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = logs.with_ansi(std::io::stderr().is_terminal());
     match args.log_format.as_str() {
         "json" => logs.json().init(),
         _ => logs.init(),

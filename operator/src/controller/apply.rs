@@ -49,7 +49,8 @@ async fn put(client: &Client, names: &Names, change: &Change) -> Result<Happenin
     Ok(match change.exists {
         true => Happening::normal(Reason::Applied, format!("brought {kind} {name} to what it should be")),
         false => Happening::normal(Reason::Created, format!("made {kind} {name}")),
-    })
+    }
+    .to(kind, name))
 }
 
 async fn sweep(client: &Client, names: &Names, doomed: &Doomed) -> Result<Happening, Error> {
@@ -57,7 +58,7 @@ async fn sweep(client: &Client, names: &Names, doomed: &Doomed) -> Result<Happen
     let what = format!("delete {kind} {name}");
     call_opt(&what, api(client, names, *kind).delete(name, &by_uid(uid))).await?;
     tracing::info!(cluster = %names.cluster, namespace = %names.namespace, %kind, %name, "swept");
-    Ok(Happening::normal(Reason::Swept, format!("deleted {kind} {name}, which is needed no longer")))
+    Ok(Happening::normal(Reason::Swept, format!("deleted {kind} {name}, which is needed no longer")).to(kind, name))
 }
 
 /// With the pod's own time to end.
@@ -66,7 +67,7 @@ async fn replace(client: &Client, names: &Names, replacement: &Replacement) -> R
     let pods: Api<Pod> = Api::namespaced(client.clone(), &names.namespace);
     call_opt(&format!("delete pod {pod}"), pods.delete(pod, &by_uid(uid))).await?;
     tracing::info!(cluster = %names.cluster, namespace = %names.namespace, %pod, %why, "replacing");
-    Ok(Happening::normal(Reason::PodReplaced, format!("replacing {pod}: {why}")))
+    Ok(Happening::normal(Reason::PodReplaced, format!("replacing {pod}: {why}")).to("Pod", pod))
 }
 
 fn by_uid(uid: &str) -> DeleteParams {

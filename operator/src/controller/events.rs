@@ -20,17 +20,25 @@ pub struct Happening {
     pub reason: String,
     /// In words.
     pub note: String,
+    /// Kind and name of the object that it happened to, if not to the KVCluster itself. Events of the same reason about the same
+    /// object are summed up.
+    pub object: Option<(String, String)>,
 }
 
 impl Happening {
     /// Nothing to worry about.
     pub fn normal(reason: Reason, note: impl Into<String>) -> Happening {
-        Happening { is_warning: false, reason: reason.to_string(), note: note.into() }
+        Happening { is_warning: false, reason: reason.to_string(), note: note.into(), object: None }
     }
 
     /// Somebody should look.
     pub fn warning(reason: Reason, note: impl Into<String>) -> Happening {
-        Happening { is_warning: true, reason: reason.to_string(), note: note.into() }
+        Happening { is_warning: true, ..Happening::normal(reason, note) }
+    }
+
+    /// It happened to this object.
+    pub fn to(self, kind: impl ToString, name: &str) -> Happening {
+        Happening { object: Some((kind.to_string(), name.to_owned())), ..self }
     }
 }
 
@@ -42,17 +50,14 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Happening> 
         let was = find(before, "Degraded");
         let is_new = was.as_ref().is_none_or(|was| was.status != now.status || was.reason != now.reason);
         if is_new && now.status == "True" {
-            happenings.push(Happening { is_warning: true, reason: now.reason, note: now.message });
+            happenings.push(Happening { is_warning: true, reason: now.reason, note: now.message, object: None });
         }
     }
     if let Some(now) = find(after, "Ready") {
         let was_true = find(before, "Ready").is_some_and(|was| was.status == "True");
         if now.status == "True" && !was_true {
-            happenings.push(Happening {
-                is_warning: false,
-                reason: now.reason,
-                note: format!("ready: {}", now.message),
-            });
+            let note = format!("ready: {}", now.message);
+            happenings.push(Happening { is_warning: false, reason: now.reason, note, object: None });
         }
     }
     happenings
@@ -66,7 +71,12 @@ pub async fn publish(recorder: &Recorder, about: &ObjectReference, happenings: &
             reason: happening.reason.clone(),
             note: Some(cut(&happening.note)),
             action: "Reconcile".to_owned(),
-            secondary: None,
+            secondary: happening.object.as_ref().map(|(kind, name)| ObjectReference {
+                kind: Some(kind.clone()),
+                name: Some(name.clone()),
+                namespace: about.namespace.clone(),
+                ..ObjectReference::default()
+            }),
         };
         if let Err(error) = call("write an event", recorder.publish(&event, about)).await {
             tracing::warn!(%error, reason = %happening.reason, "an event was not written");

@@ -13,7 +13,9 @@ use driftkv_proto::ADMIN_PORT;
 use driftkv_proto::v1::{Layout, StatusReply};
 use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::TypeMeta;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
@@ -126,7 +128,10 @@ async fn list(client: &Client, names: &Names, kind: Kind) -> Result<Option<Vec<F
 }
 
 /// `None`: it has neither name nor UID, as no object on a server is.
-fn found(names: &Names, kind: Kind, object: DynamicObject) -> Option<Found> {
+fn found(names: &Names, kind: Kind, mut object: DynamicObject) -> Option<Found> {
+    let resource = kind.resource();
+    // Elements of a list come without their type.
+    object.types = Some(TypeMeta { api_version: resource.api_version, kind: resource.kind });
     let label = |key: &str| object.labels().get(key).map(String::as_str);
     let is_labelled =
         label("app.kubernetes.io/managed-by") == Some(MANAGER) && label(LABEL_CLUSTER) == Some(&names.cluster);
@@ -152,8 +157,9 @@ async fn observe_nodes(
     let api: Api<Pod> = Api::namespaced(client.clone(), &names.namespace);
     let selector: Vec<String> = names.selector().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     let pods = call("list pods", api.list(&ListParams::default().labels(&selector.join(",")))).await?;
+    let now = Timestamp::now();
     let set = observed.object(Kind::StatefulSet, &names.cluster).map(|set| set.uid.clone());
-    observed.pods = pods.items.into_iter().filter_map(|pod| pods::view(names, set.as_deref(), pod)).collect();
+    observed.pods = pods.items.into_iter().filter_map(|pod| pods::view(names, set.as_deref(), pod, now)).collect();
     let reached = observed.pods.values().filter_map(|pod| Some((pod.ordinal, pod.name.clone(), pod.ip.clone()?)));
     let questions = reached.map(|(ordinal, name, ip)| async move {
         let address = at(&ip, ADMIN_PORT);

@@ -59,17 +59,30 @@ pub fn build(cluster: &KVCluster, defaults: &Defaults) -> Result<Vec<Wanted>, se
 /// Adds what every object has: namespace, labels, owner, and the hash of all of it.
 fn finish(cluster: &KVCluster, names: &Names, kind: Kind, mut body: Value) -> Wanted {
     let resource = kind.resource();
-    body["apiVersion"] = json!(resource.api_version);
-    body["kind"] = json!(resource.kind);
-    body["metadata"]["namespace"] = json!(names.namespace);
-    for (key, value) in names.labels() {
-        body["metadata"]["labels"][key] = json!(value);
-    }
-    body["metadata"]["ownerReferences"] = json!([cluster.controller_owner_ref(&())]);
+    let common = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "namespace": names.namespace,
+            "labels": names.labels(),
+            "ownerReferences": [cluster.controller_owner_ref(&())],
+        },
+    });
+    merge(&mut body, common);
     let hash = hash(body.to_string().as_bytes());
-    body["metadata"]["annotations"][ANNOTATION_APPLIED] = json!(hash);
-    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    merge(&mut body, json!({"metadata": {"annotations": {ANNOTATION_APPLIED: hash}}}));
+    let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
     Wanted { kind, name, body }
+}
+
+/// Puts `more` into `body`; where both have something, that of `more` stays.
+fn merge(body: &mut Value, more: Value) {
+    match (body, more) {
+        (Value::Object(body), Value::Object(more)) => {
+            more.into_iter().for_each(|(key, value)| merge(body.entry(key).or_insert(Value::Null), value));
+        }
+        (body, more) => *body = more,
+    }
 }
 
 /// Sixteen hexadecimal digits, the same in every version of the operator.

@@ -157,9 +157,24 @@ fn degraded(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation) -> Claim 
         return claim("Degraded", true, Reason::NodeStuck, format!("{}: {why}", pod.name));
     }
     match not_ready(inputs) {
-        Some(words) if matches!(formation, Formation::Formed) => claim("Degraded", true, Reason::NodesNotReady, words),
+        Some(words) if matches!(formation, Formation::Formed) && is_late(inputs) => {
+            claim("Degraded", true, Reason::NodesNotReady, words)
+        }
         _ => claim("Degraded", false, Reason::AsSpecified, "nothing is wrong"),
     }
+}
+
+/// Whether a node has been away for longer than one that is replaced, or starts, may be.
+fn is_late(inputs: &Inputs<'_>) -> bool {
+    const PATIENCE_S: i64 = 60;
+    let pods = &inputs.observed.pods;
+    let is_missing = (0..inputs.replicas()).any(|ordinal| !pods.contains_key(&ordinal));
+    let conditions = inputs.cluster.status.iter().flat_map(|status| &status.conditions);
+    let was_not_ready = conditions.into_iter().any(|condition| {
+        let age_s = inputs.now.as_second().saturating_sub(condition.last_transition_time.0.as_second());
+        condition.type_ == "Ready" && condition.status == "False" && age_s >= PATIENCE_S
+    });
+    pods.values().any(|pod| pod.is_late) || (is_missing && was_not_ready)
 }
 
 /// The nodes that are not ready, in words.

@@ -37,7 +37,7 @@ fn service(name: String, names: &Names, ports: &[(&str, u16)], headless: bool) -
         selector: Some(names.selector()),
         ports: Some(ports.iter().map(port).collect()),
         cluster_ip: headless.then(|| "None".to_owned()),
-        publish_not_ready_addresses: Some(headless),
+        publish_not_ready_addresses: headless.then_some(true),
         ..ServiceSpec::default()
     };
     Service { metadata: meta(name), spec: Some(spec), ..Service::default() }
