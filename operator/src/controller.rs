@@ -6,9 +6,11 @@
 
 pub mod apply;
 pub mod args;
+pub mod election;
 pub mod error;
 pub mod events;
 pub mod kind;
+pub mod metrics;
 pub mod names;
 pub mod nodes;
 pub mod observe;
@@ -17,3 +19,4 @@ pub mod reason;
 pub mod reconcile;
 pub mod resources;
 pub mod run;
+pub mod web;

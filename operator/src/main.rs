@@ -1,16 +1,24 @@
-//! `driftkv-operator`: watches KVClusters and makes them so. Exit codes: 0 stopped in order, 1 failed, 2 wrong flags.
+//! `driftkv-operator`: watches KVClusters and makes them so. Exit codes: 0 stopped in order, 1 failed or lost its lease, 2 wrong flags.
+//! Order of the end: SIGTERM -> passes under way are finished -> the lease is given back. A lost lease ends the process at once:
+//! whatever it was about to do is not its to do any more.
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use driftkv_operator::controller::args::Args;
+use driftkv_operator::controller::election::{Election, Times};
+use driftkv_operator::controller::metrics::Metrics;
 use driftkv_operator::controller::nodes::Grpc;
 use driftkv_operator::controller::reconcile::Context;
 use driftkv_operator::controller::resources::Defaults;
-use driftkv_operator::controller::run;
+use driftkv_operator::controller::{run, web};
+use kube::{Api, Client};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,8 +48,42 @@ fn start_logs(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(args: Args) -> Result<(), Failure> {
+    let mut stop = stop_signal()?;
+    let (listener, metrics) = (TcpListener::bind(args.listen).await, Metrics::default());
+    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let (obstacle, told) = watch::channel("it is starting".to_owned());
+    tokio::spawn(web::serve(listener, metrics.clone(), told));
     let client = run::client().await?;
+    tokio::select! {
+        () = run::wait_until_listed(&client, &args.namespaces, &obstacle) => {}
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+    }
+    let defaults = Defaults { image: args.image.clone() };
+    let context = Arc::new(Context::new(client.clone(), Arc::new(Grpc), defaults, metrics.clone()));
+    let scope = if args.namespaces.is_empty() { "all namespaces".to_owned() } else { args.namespaces.join(", ") };
+    if !args.election {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %scope, "watching KVClusters, without an election");
+        metrics.lead(true);
+        run::run(context, &args.namespaces, stop).await;
+        return Ok(());
+    }
+    let mut election = election(&args, &client);
+    if !election.win(&mut stop).await {
+        return Ok(());
+    }
+    metrics.lead(true);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %scope, "watching KVClusters");
+    tokio::select! {
+        () = election.hold() => return Err("lost the lease; another operator may act now".into()),
+        () = run::run(context, &args.namespaces, stop) => {}
+    }
+    election.release().await;
+    Ok(())
+}
+
+/// Turns true when the process is asked to end.
+fn stop_signal() -> Result<watch::Receiver<bool>, std::io::Error> {
     let (stopping, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -53,10 +95,13 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!("stopping: passes under way are finished");
         stopping.send_replace(true);
     });
-    let defaults = Defaults { image: args.image };
-    let context = Arc::new(Context::new(client, Arc::new(Grpc), defaults));
-    let scope = if args.namespaces.is_empty() { "all namespaces".to_owned() } else { args.namespaces.join(", ") };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %scope, "watching KVClusters");
-    run::run(context, &args.namespaces, stop).await;
-    Ok(())
+    Ok(stop)
+}
+
+fn election(args: &Args, client: &Client) -> Election {
+    let host = || std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
+    let identity = args.identity.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
+    let namespace = args.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    tracing::info!(%identity, %namespace, lease = %args.lease_name, "taking part in the election");
+    Election::new(Api::namespaced(client.clone(), &namespace), args.lease_name.clone(), identity, Times::default())
 }

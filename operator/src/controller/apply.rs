@@ -32,7 +32,7 @@ pub async fn apply(
         done.push(sweep(client, names, doomed).await?);
     }
     if let Some(bootstrap) = &plan.bootstrap {
-        done.push(give_layout(admin, bootstrap).await);
+        done.push(give_layout(admin, bootstrap).await?);
     }
     if let Some(replacement) = &plan.replace {
         done.push(replace(client, names, replacement).await?);
@@ -76,23 +76,19 @@ fn by_uid(uid: &str) -> DeleteParams {
     DeleteParams { preconditions: Some(preconditions), propagation_policy: background, ..DeleteParams::default() }
 }
 
-/// To all at once. One that refuses, or does not answer, is asked again by the next pass.
-async fn give_layout(admin: &dyn NodeAdmin, bootstrap: &Bootstrap) -> Happening {
+/// To all at once. Errors: one refuses, or does not answer; the next pass asks it again.
+async fn give_layout(admin: &dyn NodeAdmin, bootstrap: &Bootstrap) -> Result<Happening, Error> {
     let gifts = bootstrap.ips.iter().map(|ip| {
         let request = bootstrap.request.clone();
         async move { admin.bootstrap(&at(ip, ADMIN_PORT), request).await }
     });
     let refusals: Vec<String> =
         join_all(gifts).await.into_iter().filter_map(|answer| answer.err().map(|error| error.to_string())).collect();
-    let begun = if bootstrap.is_resumed { "finished the bootstrap" } else { "bootstrapped" };
-    match refusals.is_empty() {
-        true => {
-            tracing::info!(nodes = bootstrap.ips.len(), resumed = bootstrap.is_resumed, "bootstrapped");
-            Happening::normal(Reason::Bootstrapped, format!("{begun}: {} nodes got their layout", bootstrap.ips.len()))
-        }
-        false => {
-            tracing::warn!(?refusals, "the bootstrap was not taken by all");
-            Happening::warning(Reason::BootstrapRefused, refusals.join("; "))
-        }
+    if !refusals.is_empty() {
+        return Err(Error::Bootstrap { why: refusals.join("; ") });
     }
+    let (begun, nodes) =
+        (if bootstrap.is_resumed { "finished the bootstrap" } else { "bootstrapped" }, bootstrap.ips.len());
+    tracing::info!(nodes, resumed = bootstrap.is_resumed, "bootstrapped");
+    Ok(Happening::normal(Reason::Bootstrapped, format!("{begun}: {nodes} nodes got their layout")))
 }

@@ -18,6 +18,19 @@ pub struct Args {
     /// For scrapers and probes: /metrics, /healthz, /readyz over HTTP/1
     #[arg(long, env = "DRIFTKV_OPERATOR_LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Whether only the holder of the lease acts; needed as soon as two operators may run at once
+    #[arg(long, env = "DRIFTKV_OPERATOR_ELECTION", action = clap::ArgAction::Set, value_name = "BOOL",
+          default_value_t = true)]
+    pub election: bool,
+    /// The lease's namespace; that of the operator itself if absent
+    #[arg(long, env = "DRIFTKV_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// The lease's name: operators with the same one take turns
+    #[arg(long, env = "DRIFTKV_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = "driftkv-operator")]
+    pub lease_name: String,
+    /// Which of them this is; the name of the host, which is that of the pod, if absent
+    #[arg(long, env = "DRIFTKV_OPERATOR_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
     /// Which lines are logged: error, warn, info, debug, trace, or a filter
     #[arg(long, env = "DRIFTKV_OPERATOR_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
     pub log_level: String,

@@ -48,6 +48,12 @@ pub enum Error {
         /// Its words, or the connection's.
         why: String,
     },
+    /// A node did not take its layout.
+    #[error("bootstrap: {why}")]
+    Bootstrap {
+        /// Each node's words.
+        why: String,
+    },
     /// No answer in [`CALL_MAX`].
     #[error("{what}: no answer in {} s", CALL_MAX.as_secs())]
     Deadline {
@@ -88,6 +94,7 @@ impl Error {
         match self {
             Error::Rejected { .. } | Error::Unreadable { .. } => Reason::ApplyRejected,
             Error::Forbidden { .. } => Reason::Forbidden,
+            Error::Bootstrap { .. } => Reason::BootstrapRefused,
             Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } => Reason::ApiUnavailable,
         }
     }
@@ -99,6 +106,7 @@ impl Error {
             Error::Forbidden { .. } => "forbidden",
             Error::Conflict { .. } => "conflict",
             Error::Unavailable { .. } => "unavailable",
+            Error::Bootstrap { .. } => "bootstrap",
             Error::Deadline { .. } => "deadline",
             Error::Unreadable { .. } => "unreadable",
         }

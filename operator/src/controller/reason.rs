@@ -82,3 +82,20 @@ impl fmt::Display for Reason {
         fmt::Debug::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Reason;
+
+    #[test]
+    fn the_documentation_lists_exactly_these_reasons() {
+        let text = include_str!("../../../docs/operator.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let is_reason = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
+        let documented: BTreeSet<String> = rows.filter(is_reason).map(str::to_owned).collect();
+        let known: BTreeSet<String> = Reason::ALL.iter().map(Reason::to_string).collect();
+        assert_eq!(documented, known);
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -16,8 +17,9 @@ use kube::{Client, Resource};
 use serde_json::json;
 
 use super::apply;
-use super::error::{Error, call_opt, pause};
+use super::error::{Error, call, call_opt, pause};
 use super::events::{Happening, publish, transitions};
+use super::metrics::Metrics;
 use super::names::{MANAGER, Names};
 use super::nodes::NodeAdmin;
 use super::observe::observe;
@@ -36,15 +38,17 @@ pub struct Context {
     pub recorder: Recorder,
     /// For specs that leave something open.
     pub defaults: Defaults,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Failures in a row, by UID.
     failures: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Context {
     /// Of a client and what nodes are asked by.
-    pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults) -> Context {
+    pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults, metrics: Metrics) -> Context {
         let recorder = Recorder::new(client.clone(), MANAGER.into());
-        Context { client, admin, recorder, defaults, failures: Mutex::default() }
+        Context { client, admin, recorder, defaults, metrics, failures: Mutex::default() }
     }
 
     /// One more failure of this object; how many in a row.
@@ -63,29 +67,42 @@ impl Context {
 /// A KVCluster, or what could be read of one that is not valid: one of those must not stop all others.
 pub type Guarded = DeserializeGuard<KVCluster>;
 
-/// One pass.
+/// One pass. `object` only says which: what it is now is read anew, for a pass over an older spec would take a newer one back.
 pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let cluster = match &object.0 {
-        Ok(cluster) => cluster,
-        Err(invalid) => return invalid_spec(&context, &invalid.metadata, &invalid.error).await,
+    let began = Instant::now();
+    let outcome = match read(&object, &context).await {
+        Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(&cluster, &context).await,
+        Ok(Some(Guarded { 0: Err(invalid) })) => invalid_spec(&context, &invalid.metadata, &invalid.error).await,
+        Ok(None) => Ok(Action::await_change()),
+        Err(error) => Err(error),
     };
-    let uid = cluster.metadata.uid.clone().unwrap_or_default();
-    if cluster.metadata.deletion_timestamp.is_some() {
-        context.succeed(&uid);
-        return Ok(Action::await_change());
+    context.metrics.passed(began.elapsed(), outcome.as_ref().err().map(Error::label));
+    if outcome.is_ok() {
+        context.succeed(object.meta().uid.as_deref().unwrap_or_default());
     }
+    outcome
+}
+
+/// `None`: it is gone, or going; whoever has its name now has a pass of its own.
+async fn read(object: &Guarded, context: &Context) -> Result<Option<Guarded>, Error> {
+    let meta = object.meta();
+    let api: Api<Guarded> = Api::namespaced(context.client.clone(), meta.namespace.as_deref().unwrap_or_default());
+    let read = call("read the KVCluster", api.get_opt(meta.name.as_deref().unwrap_or_default())).await?;
+    let is_it = |read: &Guarded| read.meta().uid == meta.uid && read.meta().deletion_timestamp.is_none();
+    Ok(read.filter(is_it))
+}
+
+async fn reconcile_valid(cluster: &KVCluster, context: &Context) -> Result<Action, Error> {
     let names = Names::of(cluster);
     let mut done = Vec::new();
     let before = cluster.status.clone().unwrap_or_default();
-    let (status, outcome) = pass(&context, cluster, &names, &before, &mut done).await;
+    let (status, outcome) = pass(context, cluster, &names, &before, &mut done).await;
     done.extend(transitions(&before.conditions, &status.conditions));
-    if status != before {
-        write_status(&context.client, &names, &uid, &status).await?;
-    }
+    context.metrics.tell(&names, cluster.spec.replicas, &status, outcome.is_ok());
+    let uid = cluster.metadata.uid.as_deref().unwrap_or_default();
+    let written = if status == before { Ok(()) } else { write_status(&context.client, &names, uid, &status).await };
     publish(&context.recorder, &cluster.object_ref(&()), &done).await;
-    let requeue = outcome?;
-    context.succeed(&uid);
-    Ok(requeue)
+    outcome.and_then(|action| written.map(|()| action))
 }
 
 async fn pass(

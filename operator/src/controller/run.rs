@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::ListParams;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
@@ -19,7 +20,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::error::Error;
+use super::error::{Error, call};
 use super::names::{LABEL_CLUSTER, MANAGER};
 use super::reconcile::{Context, Guarded, on_error, reconcile};
 
@@ -27,6 +28,9 @@ use super::reconcile::{Context, Guarded, on_error, reconcile};
 const PASSES_MAX: u16 = 8;
 /// Changes so close together are looked at in one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Between two looks for the CRD.
+const LIST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A client that ends what it begins: no retries of its own, and the deadlines of `error::call` on top.
 pub async fn client() -> Result<Client, Error> {
@@ -37,13 +41,36 @@ pub async fn client() -> Result<Client, Error> {
     Client::try_from(config).map_err(|error| failed(error.to_string()))
 }
 
-/// Watches `namespaces`, or all if there are none, until `stop` turns true.
-pub async fn run(context: Arc<Context>, namespaces: &[String], stop: watch::Receiver<bool>) {
-    let scopes: Vec<Option<&str>> = match namespaces {
+/// Waits until KVClusters can be listed in `namespaces`, or everywhere; `obstacle` says what is in the way meanwhile.
+pub async fn wait_until_listed(client: &Client, namespaces: &[String], obstacle: &watch::Sender<String>) {
+    loop {
+        let listed = scopes(namespaces).into_iter().map(|scope| async move {
+            let place = scope.map_or("all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
+            let what = format!("list KVClusters in {place} (is the CRD installed, and may the operator read it?)");
+            call(&what, api::<Guarded>(client, scope).list(&ListParams::default().limit(1))).await
+        });
+        match try_join_all(listed).await {
+            Ok(_) => return drop(obstacle.send_replace(String::new())),
+            Err(error) => {
+                tracing::warn!(%error, "waiting");
+                obstacle.send_replace(error.to_string());
+            }
+        }
+        tokio::time::sleep(LIST_PAUSE).await;
+    }
+}
+
+/// `None`: everywhere.
+fn scopes(namespaces: &[String]) -> Vec<Option<&str>> {
+    match namespaces {
         [] => vec![None],
         some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
-    };
-    join_all(scopes.into_iter().map(|scope| watch_one(Arc::clone(&context), scope, stop.clone()))).await;
+    }
+}
+
+/// Watches `namespaces`, or all if there are none, until `stop` turns true.
+pub async fn run(context: Arc<Context>, namespaces: &[String], stop: watch::Receiver<bool>) {
+    join_all(scopes(namespaces).into_iter().map(|scope| watch_one(Arc::clone(&context), scope, stop.clone()))).await;
 }
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
