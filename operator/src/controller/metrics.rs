@@ -19,7 +19,7 @@ use super::names::Names;
 use crate::crd::KVClusterStatus;
 
 /// Ten times the longest time between two passes over a settled cluster.
-const FORGET_AFTER: Duration = Duration::from_secs(300);
+pub const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 type Labels = Vec<(&'static str, String)>;
 

@@ -43,6 +43,8 @@ reasons! {
     WaitingForDeletion,
     /// Some nodes are not ready.
     NodesNotReady,
+    /// Nodes are ready, and none of them answers the operator.
+    NodesSilent,
     /// A pod cannot start, or crashes again and again; the message says why.
     NodeStuck,
     /// Nodes hold data of different clusters. Nothing is touched.

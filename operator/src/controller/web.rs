@@ -19,8 +19,10 @@ use tokio::time::{sleep, timeout};
 
 use super::metrics::Metrics;
 
-const CONNECTIONS_MAX: usize = 64;
-const CONNECTION_MAX: Duration = Duration::from_secs(5);
+/// Connections at a time; further ones wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may last.
+pub const CONNECTION_MAX: Duration = Duration::from_secs(5);
 /// After an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -6,6 +6,7 @@ use super::{ManifestError, parse_manifest};
 use crate::crd::{KVCluster, KVClusterSpec, crd_yaml};
 
 const EXAMPLE: &str = include_str!("../../../examples/local.yaml");
+const KUBERNETES_EXAMPLE: &str = include_str!("../../../examples/kvcluster.yaml");
 const SMALLEST: &str =
     "apiVersion: driftkv.io/v1alpha1\nkind: KVCluster\nmetadata:\n  name: demo\nspec:\n  replicas: 3\n";
 
@@ -32,6 +33,13 @@ fn the_example_is_the_default_but_for_what_it_says() {
     expected.allow_faults = true;
     assert_eq!(example.spec, expected);
     assert_eq!(example.metadata.name.as_deref(), Some("demo"));
+}
+
+#[test]
+fn the_example_for_kubernetes_is_a_valid_manifest() {
+    let example = parse(KUBERNETES_EXAMPLE).unwrap();
+    assert_eq!(example.spec.replicas, 3);
+    assert!(example.spec.resources.unwrap().limits.is_some());
 }
 
 #[test]
@@ -145,6 +153,13 @@ fn no_cluster_or_two_are_refused() {
         parse("kind: A\n---\nkind: B\n").unwrap_err(),
         "demo.yaml: has 2 documents, 0 of them a KVCluster; expected exactly one KVCluster"
     );
+}
+
+#[test]
+fn amounts_may_be_numbers() {
+    let text = format!("{SMALLEST}  resources: {{requests: {{cpu: 2, memory: 1Gi}}}}\n");
+    let requests = parse(&text).unwrap().spec.resources.unwrap().requests.unwrap();
+    assert_eq!((requests["cpu"].0.as_str(), requests["memory"].0.as_str()), ("2", "1Gi"));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn status(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, 
     let claims = claims(inputs, drift, formation, rollout);
     let from = observed.zones.values().map(|zone| zone.source).max();
     KVClusterStatus {
-        phase: phase(formation, &claims),
+        phase: phase(inputs, formation, &claims),
         ready_replicas: count(observed.pods.values().filter(|pod| pod.is_ready && !pod.is_deleting).count()),
         updated_replicas: count(updated.count()),
         conditions: conditions(inputs.cluster, claims, inputs.now),
@@ -53,12 +53,12 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn phase(formation: &Formation, claims: &[Claim]) -> Phase {
+fn phase(inputs: &Inputs<'_>, formation: &Formation, claims: &[Claim]) -> Phase {
     let claim = |kind: &str| claims.iter().find(|claim| claim.kind == kind);
     let reason = |kind: &str| claim(kind).map(|claim| claim.reason);
     match formation {
         _ if matches!(reason("Degraded"), Some(reason) if needs_a_person(reason)) => Phase::Degraded,
-        Formation::Waiting(_) => Phase::Pending,
+        Formation::Waiting(_) if !was_formed(inputs) => Phase::Pending,
         Formation::Bootstrap(_) => Phase::Bootstrapping,
         _ if matches!(reason("Progressing"), Some(Reason::RollingUpdate | Reason::WaitingForNodes)) => Phase::Updating,
         _ => Phase::Running,
@@ -70,7 +70,7 @@ fn needs_a_person(reason: Reason) -> bool {
 }
 
 fn claims(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollout: &Rollout) -> Vec<Claim> {
-    let available = available(inputs, formation);
+    let available = available(inputs);
     let progressing = progressing(inputs, drift, formation, rollout);
     let degraded = degraded(inputs, drift, formation);
     let ready = if degraded.holds == Some(true) {
@@ -84,18 +84,26 @@ fn claims(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollout: &R
     vec![available, progressing, degraded, ready]
 }
 
+/// Whether the nodes were one cluster when they were last seen.
+fn was_formed(inputs: &Inputs<'_>) -> bool {
+    inputs.cluster.status.as_ref().is_some_and(|last| last.layout_version > 0)
+}
+
 /// Whether the quorums of the spec are reached for every key.
-fn available(inputs: &Inputs<'_>, formation: &Formation) -> Claim {
+fn available(inputs: &Inputs<'_>) -> Claim {
     let spec = &inputs.cluster.spec;
     let needed = spec.read_quorum.max(spec.write_quorum);
     let serving: Vec<u32> =
         inputs.observed.pods.values().filter(|pod| pod.is_ready && !pod.is_deleting).map(|pod| pod.ordinal).collect();
+    let (ready, all) = (serving.len(), inputs.replicas());
     let Some(layout) = &inputs.observed.layout else {
-        return match formation {
-            Formation::Waiting(_) if inputs.cluster.status.as_ref().is_some_and(|last| last.layout_version > 0) => {
-                claim("Available", false, Reason::QuorumLost, "no node answers with its layout")
-            }
-            _ => claim("Available", false, Reason::NotBootstrapped, "the cluster has no layout yet"),
+        // Kubernetes' probes still tell who serves: whichever owners are away, enough are left, or perhaps not.
+        let away = all.saturating_sub(count(ready));
+        let words = format!("{ready} of {all} nodes are ready; none tells the operator its layout");
+        return match (was_formed(inputs), away <= spec.replication_factor.saturating_sub(needed)) {
+            (false, _) => claim("Available", false, Reason::NotBootstrapped, "the cluster has no layout yet"),
+            (true, true) => claim("Available", true, Reason::QuorumServing, words),
+            (true, false) => claim("Available", false, Reason::QuorumLost, words),
         };
     };
     let is_serving = |member: &u32| {
@@ -105,7 +113,6 @@ fn available(inputs: &Inputs<'_>, formation: &Formation) -> Claim {
     let owners = layout.owners.chunks(layout.replication_factor.max(1) as usize);
     let short =
         owners.filter(|owners| owners.iter().filter(|owner| is_serving(owner)).count() < needed as usize).count();
-    let (ready, all) = (serving.len(), inputs.replicas());
     if short == 0 {
         return claim("Available", true, Reason::QuorumServing, format!("{ready} of {all} nodes serve"));
     }
@@ -133,6 +140,7 @@ fn progressing(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollou
         (Formation::Refused(reason, words), _) => claim("Progressing", false, *reason, words.clone()),
         (_, Rollout::Replace(next)) => yes(Reason::RollingUpdate, &format!("replacing {}: {}", next.pod, next.why)),
         (_, Rollout::Blocked(why)) => yes(Reason::WaitingForNodes, why),
+        (Formation::Waiting(why), _) if was_formed(inputs) => yes(Reason::Recovering, why),
         (Formation::Waiting(why), _) => yes(Reason::Creating, why),
         (Formation::Bootstrap(_), _) => yes(Reason::Bootstrapping, "all nodes answer; they get their layout"),
         (Formation::Formed, Rollout::Unknown) if drift.makes_nodes() => yes(Reason::Creating, "objects are made"),
@@ -156,8 +164,14 @@ fn degraded(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation) -> Claim 
     if let Some((pod, why)) = stuck {
         return claim("Degraded", true, Reason::NodeStuck, format!("{}: {why}", pod.name));
     }
+    let ready: Vec<u32> = inputs.observed.pods.values().filter(|pod| pod.is_ready).map(|pod| pod.ordinal).collect();
+    let silent = ready.first().and_then(|first| inputs.observed.silent.get(first));
+    if let (Some(why), true) = (silent, ready.iter().all(|ordinal| inputs.observed.silent.contains_key(ordinal))) {
+        let words = format!("no node that is ready answers the operator on its admin port: {why}");
+        return claim("Degraded", true, Reason::NodesSilent, words);
+    }
     match not_ready(inputs) {
-        Some(words) if matches!(formation, Formation::Formed) && is_late(inputs) => {
+        Some(words) if (matches!(formation, Formation::Formed) || was_formed(inputs)) && is_late(inputs) => {
             claim("Degraded", true, Reason::NodesNotReady, words)
         }
         _ => claim("Degraded", false, Reason::AsSpecified, "nothing is wrong"),

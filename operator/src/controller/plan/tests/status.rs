@@ -52,11 +52,30 @@ fn available_means_that_every_quorum_is_reached() {
     assert_eq!(said(&world.plan(), "Available"), "True/QuorumServing");
     world.pod(1).is_ready = false;
     assert_eq!(said(&world.plan(), "Available"), "False/QuorumLost");
-    world.observed.layout = None;
-    world.cluster.status = Some(World::serving().plan().status);
-    world.observed.nodes.clear();
-    assert_eq!(said(&world.plan(), "Available"), "False/QuorumLost");
     assert_eq!(said(&World::empty().plan(), "Available"), "False/NotBootstrapped");
+}
+
+#[test]
+fn a_cluster_that_the_operator_cannot_reach_is_not_taken_for_one_that_does_not_serve() {
+    let mut world = World::serving();
+    world.remember();
+    world.observed.layout = None;
+    for ordinal in 0..3 {
+        world.observed.nodes.remove(&ordinal);
+        world.observed.silent.insert(ordinal, "no answer in 3 s".to_owned());
+    }
+    let plan = world.plan();
+    assert_eq!(said(&plan, "Available"), "True/QuorumServing");
+    assert_eq!(said(&plan, "Degraded"), "True/NodesSilent");
+    assert_eq!(
+        (said(&plan, "Progressing").as_str(), said(&plan, "Ready").as_str()),
+        ("True/Recovering", "False/NodesSilent")
+    );
+    assert!(super::touches_nothing(&plan));
+    assert_eq!(plan.status.layout_version, 1);
+    world.pod(0).is_ready = false;
+    world.pod(1).is_ready = false;
+    assert_eq!(said(&world.plan(), "Available"), "False/QuorumLost");
 }
 
 #[test]
