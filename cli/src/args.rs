@@ -12,7 +12,7 @@ use crate::error::EXIT_CODES;
 
 pub mod lab;
 
-pub use lab::{LabCommand, LoadArgs};
+pub use lab::{CheckArgs, LabCommand, LoadArgs};
 
 /// A Dynamo-style key-value store: run a cluster on this machine, read and write, look inside, break it.
 #[derive(Debug, Parser)]

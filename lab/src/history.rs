@@ -90,7 +90,9 @@ pub struct Record {
     pub sent_ns: Option<u64>,
     /// Just after the answer was understood, or when it was given up.
     pub recv_ns: u64,
-    /// What came of it.
+    /// How often it was sent, or should have been: more than once only where the plan allows it, always with the same request id.
+    pub attempts: u32,
+    /// What came of it: of the last attempt, and unknown if any attempt of a write is.
     pub status: Status,
     /// A word for the failure.
     pub error: Option<String>,

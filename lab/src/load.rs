@@ -1,7 +1,7 @@
 //! Sends a plan to a cluster and measures what comes of it: the one load client there is.
 //! Follows research/lab.md 3.2: operations keep the time at which they were due, and all they waited counts.
-//! Invariants: no request is sent twice; an operation that got no answer never makes a latency look better (`latency`);
-//! a worker stays with the node its plan names, however slow that is.
+//! Invariants: no request is sent twice, unless the plan says so (`ask`); an operation that got no answer never makes a latency look better (`latency`);
+//! without that a worker stays with the node its plan names, however slow that is.
 //! Not here: what is asked (`plan`), judging what was answered.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::history;
 use crate::plan::{Filler, Pace, Plan, PlanError};
 use crate::run_dir::{FileError, HdrLogs, RunDir};
 
+mod ask;
 mod closed;
 mod health;
 mod latency;
@@ -173,8 +174,8 @@ impl Run {
         }
         let links = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, request.connections));
         let longest = match &plan.pace {
-            Pace::Closed { .. } => request.timeout * 2,
-            Pace::Open { duration, .. } => *duration + request.timeout * 3,
+            Pace::Closed { .. } => request.timeout * 2 + request.retry * 2,
+            Pace::Open { duration, .. } => *duration + request.timeout * 3 + request.retry * 2,
         };
         Ok(Self {
             plan: plan.clone(),

@@ -38,6 +38,8 @@ pub struct Results {
     pub ok_per_s: f64,
     /// Failures by their names.
     pub errors: BTreeMap<String, ErrorCount>,
+    /// Operations that were tried again, whatever came of them, by the name of their first failure.
+    pub retried: BTreeMap<String, ErrorCount>,
     /// What went wrong on purpose.
     pub faults: Vec<Injected>,
     /// Of an open loop.
@@ -126,7 +128,8 @@ impl Results {
             fail: stats.fail(),
             info: stats.info(),
             ok_per_s: outcome.ok_rate(),
-            errors: stats.errors().iter().map(|(name, errors)| ((*name).to_owned(), errors.into())).collect(),
+            errors: counts(stats.errors()),
+            retried: counts(stats.retried()),
             faults: Injected::of(faults),
             open_loop: outcome.health.map(|health| OpenLoop {
                 due: health.due,
@@ -146,6 +149,10 @@ impl Results {
     pub fn row(&self, op: &str, kind: &str) -> Option<&Row> {
         self.latencies.iter().find(|row| row.op == op && row.kind == kind)
     }
+}
+
+fn counts(errors: &BTreeMap<&'static str, Errors>) -> BTreeMap<String, ErrorCount> {
+    errors.iter().map(|(name, errors)| ((*name).to_owned(), errors.into())).collect()
 }
 
 fn rows(outcome: &Outcome) -> Vec<Row> {

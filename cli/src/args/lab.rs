@@ -17,6 +17,29 @@ pub enum LabCommand {
     /// one has ended, which finds the throughput and hides the waiting. With --rate operations leave when they are due,
     /// whether or not the cluster keeps up, and what they waited counts. docs/load.md explains the numbers.
     Load(Box<LoadArgs>),
+    /// Read what runs have written, and say whether any acknowledged write is lost
+    ///
+    /// Reads every key of the runs' histories at the cluster's read quorum (or -r). An acknowledged write may be absent only where a write that
+    /// had seen it, or a delete, took its place. Exit code 1 if one is lost, or a refused or damaged value is there.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Directories that `lab load --out` made
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Replicas that must answer each read [default: the cluster's]
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub r: Option<u32>,
+    /// How long a key may take to be read, all attempts together
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
+    pub timeout: Duration,
+    /// How to write the verdict
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +174,11 @@ pub struct RequestArgs {
     /// How long an operation may take from the moment it is sent [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub timeout: Option<Duration>,
+    /// Try an operation that failed again, with the same id at the next node, until that long after it was first sent [default: never]
+    ///
+    /// As a client does that has a deadline of its own; --timeout is then that of each attempt. First attempts that failed are told.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub retry: Option<Duration>,
     /// Streams to each node [default: 1]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub connections: Option<u32>,

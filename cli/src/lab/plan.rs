@@ -70,6 +70,7 @@ fn request(args: &LoadArgs, request: &mut Request) {
     request.r = flags.r.unwrap_or(request.r);
     request.w = flags.w.unwrap_or(request.w);
     request.timeout = flags.timeout.unwrap_or(request.timeout);
+    request.retry = flags.retry.unwrap_or(request.retry);
     request.connections = flags.connections.map_or(request.connections, |count| count as usize);
 }
 

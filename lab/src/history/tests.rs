@@ -45,6 +45,7 @@ fn record(seq: u64) -> Record {
         intended_ns: Some(10),
         sent_ns: Some(11),
         recv_ns: 12,
+        attempts: 1,
         status: Status::Ok,
         error: None,
         coordinator: None,

@@ -24,6 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Stats {
     ops: [OpStats; 4],
     errors: BTreeMap<&'static str, Errors>,
+    retried: BTreeMap<&'static str, Errors>,
     lag: Latency,
     punctual: u64,
     late: u64,
@@ -65,6 +66,8 @@ pub(super) struct Sample {
     pub(super) sent: Option<Instant>,
     pub(super) ended: Instant,
     pub(super) failed: Option<Failed>,
+    /// How its first attempt failed, if it was tried again.
+    pub(super) retried: Option<Failed>,
 }
 
 impl Stats {
@@ -75,6 +78,7 @@ impl Stats {
         Self {
             ops: [op(), op(), op(), op()],
             errors: BTreeMap::new(),
+            retried: BTreeMap::new(),
             lag: Latency::new(Duration::from_secs(1)),
             punctual: 0,
             late: 0,
@@ -95,6 +99,11 @@ impl Stats {
     /// Failures by their names.
     pub fn errors(&self) -> &BTreeMap<&'static str, Errors> {
         &self.errors
+    }
+
+    /// Operations that were tried again, by the name of their first failure.
+    pub fn retried(&self) -> &BTreeMap<&'static str, Errors> {
+        &self.retried
     }
 
     /// How late the loader itself sent operations for which a slot was free.
@@ -151,8 +160,10 @@ impl Stats {
             mine.fail += theirs.fail;
             mine.info += theirs.info;
         }
-        for (name, theirs) in &other.errors {
-            self.errors.entry(name).or_default().add(theirs.count, &theirs.first);
+        for (mine, theirs) in [(&mut self.errors, &other.errors), (&mut self.retried, &other.retried)] {
+            for (name, theirs) in theirs {
+                mine.entry(name).or_default().add(theirs.count, &theirs.first);
+            }
         }
         self.lag.add(&other.lag);
         self.punctual += other.punctual;
@@ -166,6 +177,7 @@ impl Stats {
             (op.ok, op.fail, op.info) = (0, 0, 0);
         }
         self.errors.clear();
+        self.retried.clear();
         self.lag.reset();
         (self.punctual, self.late) = (0, 0);
     }
@@ -181,6 +193,9 @@ impl Stats {
         op.record(sample, timeout);
         if let Some(failed) = &sample.failed {
             self.errors.entry(failed.name).or_default().add(1, &failed.message);
+        }
+        if let Some(failed) = &sample.retried {
+            self.retried.entry(failed.name).or_default().add(1, &failed.message);
         }
         let Some(due) = sample.due else { return };
         if let Some(begun) = sample.begun {

@@ -4,15 +4,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use driftkv_proto::client::{GetOptions, PutOptions, Session};
-use driftkv_proto::error::KvError;
+use driftkv_proto::client::{GetOptions, PutOptions};
 use driftkv_proto::v1::{Achieved, GetReply, Intent, PutReply, Sibling};
 
+use super::Run;
+use super::ask::Call;
 use super::meter::Sample;
 use super::open::Due;
 use super::sessions::Seen;
 use super::verdict::{Failed, NOT_SENT, Status};
-use super::{Link, Run};
 use crate::history::Op;
 use crate::plan::{Action, PlannedOp, Writes};
 
@@ -21,6 +21,10 @@ pub(super) struct Step {
     pub(super) op: Op,
     pub(super) sent: Option<Instant>,
     pub(super) ended: Instant,
+    /// How often it was sent, or should have been.
+    pub(super) attempts: u32,
+    /// How the first attempt failed, if there was another.
+    pub(super) retried: Option<Failed>,
     /// What a write said that it replaces.
     pub(super) basis: Option<Basis>,
     pub(super) result: Result<Answer, Failed>,
@@ -56,19 +60,25 @@ impl Run {
     pub(super) async fn perform(&self, op: &PlannedOp, due: Option<Due>) {
         let begun = Instant::now();
         let key = Bytes::from(self.plan.workload.key(op.key));
-        let (mut sent, mut last) = match op.action {
-            Action::Get => (None, self.read(op, Op::Get, &key).await),
-            Action::Put => (None, self.write(op, Op::Put, &key).await),
-            Action::Delete => (None, self.write(op, Op::Delete, &key).await),
-            Action::Rmw => (None, self.read(op, Op::RmwGet, &key).await),
+        let mut last = match op.action {
+            Action::Get => self.read(op, Op::Get, &key).await,
+            Action::Put => self.write(op, Op::Put, &key).await,
+            Action::Delete => self.write(op, Op::Delete, &key).await,
+            Action::Rmw => self.read(op, Op::RmwGet, &key).await,
         };
+        let mut sample = sample(op, due, Some(begun), &last);
         if op.action == Action::Rmw && last.result.is_ok() {
             self.note(op, due, &last).await;
-            // Two requests, one operation: from the first one's start to the second one's end.
-            sent = last.sent;
+            let first = sample;
             last = self.write(op, Op::RmwPut, &key).await;
+            // Two requests, one operation: from the first one's start to the second one's end.
+            sample = Sample {
+                sent: first.sent,
+                retried: first.retried.or(last.retried.clone()),
+                ..self::sample(op, due, Some(begun), &last)
+            };
         }
-        self.meter.record(op.id.worker, &sample(op, due, Some(begun), sent, &last), self.plan.request.timeout);
+        self.meter.record(op.id.worker, &sample, self.plan.request.timeout);
         self.note(op, due, &last).await;
     }
 
@@ -80,8 +90,8 @@ impl Run {
             Action::Delete => Op::Delete,
             Action::Rmw => Op::RmwGet,
         };
-        let step = Step { op: kind, sent: None, ended, basis: None, result: Err(NOT_SENT) };
-        self.meter.record(op.id.worker, &sample(op, Some(due), None, None, &step), self.plan.request.timeout);
+        let step = Step { op: kind, sent: None, ended, attempts: 0, retried: None, basis: None, result: Err(NOT_SENT) };
+        self.meter.record(op.id.worker, &sample(op, Some(due), None, &step), self.plan.request.timeout);
         if let Some(history) = &self.history {
             history.push_blocking(self.record(op, Some(due), &step));
         }
@@ -96,10 +106,8 @@ impl Run {
     async fn read(&self, op: &PlannedOp, kind: Op, key: &Bytes) -> Step {
         let request = &self.plan.request;
         let options = GetOptions { mode: request.read_mode.into(), r: request.r, timeout: Some(request.timeout) };
-        let bucket = &self.plan.workload.bucket;
-        let step = self
-            .request(op, kind, None, async |session| session.get(bucket, key.clone(), options).await.map(Answer::from));
-        let step = step.await;
+        let call = Call::Get { bucket: &self.plan.workload.bucket, key, options };
+        let step = self.request(op, kind, None, &call).await;
         if let Ok(answer) = &step.result {
             self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq));
         }
@@ -109,16 +117,9 @@ impl Run {
     async fn write(&self, op: &PlannedOp, kind: Op, key: &Bytes) -> Step {
         let basis = self.basis(op, self.sessions.of(op.session, op.key));
         let options = self.put_options(op, &basis);
-        let bucket = &self.plan.workload.bucket;
         let value = (kind != Op::Delete).then(|| self.filler.value(op.id));
-        let step = self.request(op, kind, Some(basis), async |session| {
-            let reply = match value {
-                Some(value) => session.put(bucket, key.clone(), value, options).await,
-                None => session.delete(bucket, key.clone(), options).await,
-            };
-            reply.map(Answer::from)
-        });
-        let step = step.await;
+        let call = Call::Write { bucket: &self.plan.workload.bucket, key, value, options };
+        let step = self.request(op, kind, Some(basis), &call).await;
         match &step.result {
             Ok(answer) => self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq)),
             Err(failed) if failed.status == Status::Info => self.sessions.forget(op.session, op.key),
@@ -153,49 +154,11 @@ impl Run {
         let id = (u128::from(self.options.run) << 64) | u128::from(op.seq);
         Bytes::copy_from_slice(&id.to_be_bytes())
     }
-
-    /// Sends one request on the stream of its node, as soon as there is one.
-    async fn request(
-        &self,
-        planned: &PlannedOp,
-        op: Op,
-        basis: Option<Basis>,
-        call: impl AsyncFnOnce(Session) -> Result<Answer, KvError>,
-    ) -> Step {
-        let link = self.link(planned);
-        let asked = Instant::now();
-        let (link, session) = match connected(link, asked, self).await {
-            Ok(both) => both,
-            Err(error) => {
-                let result = Err(Failed::not_connected(&error));
-                return Step { op, sent: None, ended: Instant::now(), basis, result };
-            }
-        };
-        let sent = Instant::now();
-        let result = call(session.clone()).await;
-        let ended = Instant::now();
-        let is_write = basis.is_some();
-        let result = result.map_err(|error| {
-            link.look_after(&session);
-            Failed::of(&error, is_write)
-        });
-        Step { op, sent: Some(sent), ended, basis, result }
-    }
-
-    fn link(&self, op: &PlannedOp) -> Option<&Link> {
-        let connections = self.plan.request.connections;
-        self.links.get(op.target * connections + op.id.worker as usize % connections)
-    }
 }
 
-async fn connected<'a>(link: Option<&'a Link>, asked: Instant, run: &Run) -> Result<(&'a Link, Session), KvError> {
-    let link = link.ok_or_else(|| KvError::invalid_argument("the plan names a node that the run does not have"))?;
-    let session = link.session((asked + run.plan.request.timeout).into()).await?;
-    Ok((link, session))
-}
-
-/// How an operation went whose last request was `last`, and whose first was sent at `sent` if it had another one.
-fn sample(op: &PlannedOp, due: Option<Due>, begun: Option<Instant>, sent: Option<Instant>, last: &Step) -> Sample {
-    let failed = last.result.as_ref().err().cloned();
-    Sample { action: op.action, due, begun, sent: sent.or(last.sent), ended: last.ended, failed }
+/// How an operation went whose only request came to `step`.
+fn sample(op: &PlannedOp, due: Option<Due>, begun: Option<Instant>, step: &Step) -> Sample {
+    let failed = step.result.as_ref().err().cloned();
+    let (sent, ended, retried) = (step.sent, step.ended, step.retried.clone());
+    Sample { action: op.action, due, begun, sent, ended, failed, retried }
 }

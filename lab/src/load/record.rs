@@ -37,6 +37,7 @@ impl Run {
             intended_ns: due.map(|due| self.ns(due.intended)),
             sent_ns: step.sent.map(|sent| self.ns(sent)),
             recv_ns: self.ns(step.ended),
+            attempts: step.attempts,
             status: failed.map_or(Status::Ok, |failed| failed.status),
             error: failed.map(|failed| failed.name.to_owned()),
             coordinator: None,

@@ -30,6 +30,8 @@ pub(super) struct Failed {
     pub(super) name: &'static str,
     /// Nobody said in time how it ended: its latency is a lower bound. Otherwise it was refused, and took no time worth counting.
     pub(super) is_censored: bool,
+    /// Another attempt, perhaps at another node, may do better.
+    pub(super) is_retriable: bool,
     /// Its time was up: what was asked of the store is more than it does in that time.
     pub(super) is_overdue: bool,
     /// What the one who refused said; empty if nobody did.
@@ -44,7 +46,7 @@ pub(super) const NOT_SENT: Failed = Failed::unsent("not_sent");
 impl Failed {
     /// An operation for which there was no connection.
     pub(super) fn not_connected(why: &KvError) -> Self {
-        Self { message: words(why), ..Self::unsent("not_connected") }
+        Self { message: words(why), is_retriable: true, ..Self::unsent("not_connected") }
     }
 
     const fn unsent(name: &'static str) -> Self {
@@ -52,6 +54,7 @@ impl Failed {
             status: Status::Fail,
             name,
             is_censored: true,
+            is_retriable: false,
             is_overdue: false,
             message: String::new(),
             replicas: None,
@@ -81,6 +84,7 @@ impl Failed {
             status,
             name,
             is_censored: !is_refusal || status == Status::Info,
+            is_retriable: error.is_retriable(),
             is_overdue: matches!(name, "timeout" | "deadline_exceeded"),
             message: words(error),
             replicas,

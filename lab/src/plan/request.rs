@@ -23,6 +23,10 @@ pub struct Request {
     /// How long an operation may take from the moment it is sent.
     #[serde(rename = "timeout_ms", with = "whole_ms")]
     pub timeout: Duration,
+    /// For how long after it was first sent an operation that failed is tried again, at other nodes and with the same request id; 0:
+    /// never. `timeout` is then that of each attempt.
+    #[serde(rename = "retry_ms", with = "whole_ms", default)]
+    pub retry: Duration,
     /// Streams to each node.
     pub connections: usize,
 }
@@ -40,7 +44,14 @@ pub enum Reads {
 
 impl Default for Request {
     fn default() -> Self {
-        Self { read_mode: Reads::Eventual, r: 0, w: 0, timeout: Duration::from_secs(5), connections: 1 }
+        Self {
+            read_mode: Reads::Eventual,
+            r: 0,
+            w: 0,
+            timeout: Duration::from_secs(5),
+            retry: Duration::ZERO,
+            connections: 1,
+        }
     }
 }
 
@@ -50,6 +61,7 @@ impl Request {
             Self { timeout, .. } if !(Duration::from_millis(1)..=DURATION_MAX).contains(timeout) => {
                 Err(PlanError::new("timeout", "it must be a millisecond or more, and a year or less"))
             }
+            Self { retry, .. } if *retry > DURATION_MAX => Err(PlanError::new("retry", "it must be a year or less")),
             Self { connections, .. } if !(1..=CONNECTIONS_MAX).contains(connections) => {
                 Err(PlanError::new("connections", format!("there must be 1 to {CONNECTIONS_MAX}, not {connections}")))
             }
@@ -66,7 +78,11 @@ impl fmt::Display for Request {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quorum = |count: u32| if count == 0 { "the cluster's".to_owned() } else { count.to_string() };
         let (r, w, seconds) = (quorum(self.r), quorum(self.w), self.timeout.as_secs_f64());
-        write!(out, "{} reads, R {r}, W {w}, timeout {seconds} s, {} a node", self.read_mode, self.streams())
+        write!(out, "{} reads, R {r}, W {w}, timeout {seconds} s, {} a node", self.read_mode, self.streams())?;
+        match self.retry.as_secs_f64() {
+            0.0 => Ok(()),
+            seconds => write!(out, ", tried again for {seconds} s"),
+        }
     }
 }
 

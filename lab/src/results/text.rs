@@ -69,10 +69,10 @@ fn wrapped(text: &str) -> String {
 }
 
 /// How often, and what the first one was told.
-fn error(name: &str, errors: &ErrorCount) -> String {
+fn error(kind: &str, name: &str, errors: &ErrorCount) -> String {
     match errors.first.as_str() {
-        "" => format!("errors: {name} {}", errors.count),
-        first => wrapped(&format!("errors: {name} {}, the first: {first}", errors.count)),
+        "" => format!("{kind}: {name} {}", errors.count),
+        first => wrapped(&format!("{kind}: {name} {}, the first: {first}", errors.count)),
     }
 }
 
@@ -97,9 +97,11 @@ impl Results {
         for fault in self.faults.iter().filter(|fault| fault.began_s.is_some() && !fault.is_evident) {
             remarks.push(format!("no evidence: no node counted anything of experiment {}.", fault.id));
         }
-        if !self.errors.is_empty() {
-            let errors: Vec<String> = self.errors.iter().map(|(name, count)| error(name, count)).collect();
-            remarks.push(errors.join("\n"));
+        for (kind, errors) in [("errors", &self.errors), ("tried again", &self.retried)] {
+            let lines: Vec<String> = errors.iter().map(|(name, count)| error(kind, name, count)).collect();
+            if !lines.is_empty() {
+                remarks.push(lines.join("\n"));
+            }
         }
         let censored = self.row("all", "response").or(self.row("all", "service")).map_or(0, |row| row.censored);
         if censored > 0 {
@@ -183,7 +185,8 @@ mod tests {
             fail: 2,
             info: 5,
             ok_per_s: 0.5,
-            errors: BTreeMap::from([("timeout".to_owned(), errors)]),
+            errors: BTreeMap::from([("timeout".to_owned(), errors.clone())]),
+            retried: BTreeMap::from([("overloaded".to_owned(), errors)]),
             faults: vec![
                 Injected { began_s: None, ended_s: None, why_not: Some("why ".repeat(40)), ..injected() },
                 injected(),
@@ -221,6 +224,7 @@ mod tests {
             "saturated",
             "loader-limited",
             "errors: timeout 7, the first: no answer",
+            "tried again: overloaded 7, the first: no answer",
             "stopped",
             "never sent: 7.",
         ] {

@@ -177,3 +177,36 @@ fn ctrl_c_ends_a_load_in_order_with_what_it_measured() {
 fn records_of(run: &Path) -> usize {
     Reader::open(&run.join("history.jsonl")).map_or(0, |reader| reader.filter(Result::is_ok).count())
 }
+
+/// A client that tries again sees nothing of a crash; and what it was promised is there at the end, as `lab check` finds.
+#[test]
+fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
+    let up = Up::start(&manifest(3, ""));
+    fs::write(up.directory.path().join("crash.yaml"), "id: fall\nfor: 3s\nfaults: [{kind: crash, node: t-0}]\n")
+        .unwrap();
+    let words = "--rate 400 --duration 6s --keys 500 --own-keys --value-bytes 100 --seed 5 --mix get=2,put=5,delete=1,rmw=1 \
+                 --timeout 500ms --retry 4s --chaos crash.yaml --chaos-at 2s --out run -o json";
+    let results = up.driftkv(&load(&words.split_whitespace().collect::<Vec<_>>())).ended(0).json();
+    assert_eq!((&results["ok"], &results["errors"]), (&2400.into(), &serde_json::json!({})), "{results}");
+    let retried = results["retried"].as_object().unwrap();
+    assert!(!retried.is_empty(), "a node fell and no first attempt failed: {results}");
+    let run = up.directory.path().join("run");
+    let again = records(&run.join("history.jsonl")).iter().filter(|record| record.attempts > 1).count() as u64;
+    let told: u64 = retried.values().map(|of| of["count"].as_u64().unwrap()).sum();
+    assert!((told..=2 * told).contains(&again), "{again} requests of {told} operations were sent again");
+
+    let verdict = up.driftkv(&["lab", "check", "run", "-o", "json"]).ended(0).json();
+    assert!(verdict["acknowledged"].as_u64() > Some(1_000) && verdict["values"].as_u64() > Some(100), "{verdict}");
+    assert_eq!((&verdict["lost_count"], &verdict["wrong_count"]), (&0.into(), &0.into()), "{verdict}");
+    assert!(up.driftkv(&["lab", "check", "run"]).ended(0).text().ends_with("no acknowledged write is lost\n"));
+
+    // A write that the history says was acknowledged, and that never was.
+    let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let put = history.lines().rfind(|line| line.contains("\"op\":\"put\"")).unwrap();
+    let mut forged: Value = serde_json::from_str(put).unwrap();
+    forged["value_id"] = "0.999999999".into();
+    fs::write(run.join("history.jsonl"), format!("{history}{forged}\n")).unwrap();
+    let lost = up.driftkv(&["lab", "check", "run"]).ended(1).told(&["1 acknowledged writes are lost"]);
+    assert!(lost.text().contains("0.999999999 was acknowledged and is lost"), "{}", lost.text());
+    up.driftkv(&["lab", "check", "nowhere"]).ended(2).told(&["nowhere/history.jsonl"]);
+}

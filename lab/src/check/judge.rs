@@ -1,0 +1,140 @@
+//! Accounts for every acknowledged write (research/lab.md 3.9): it is there, or a write that had seen it is accounted for, or it is lost.
+//! Lenient only where nobody can know: a delete leaves no trace, so one that was not refused counts as there; what an
+//! `overwrite_all` found is not told, so it may have replaced anything that was sent before it ended.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::writes::{Covers, Write, Written};
+use super::{Place, SHOWN_MAX, Verdict};
+use crate::load::Status;
+
+/// `found`: the names of the live values of each key.
+pub(super) fn judge(written: &Written, found: &BTreeMap<String, Vec<String>>) -> Verdict {
+    let mut verdict = Verdict { runs: written.runs, keys: written.keys.len(), ..Verdict::default() };
+    for (key, writes) in &written.keys {
+        let there = found.get(key).map(Vec::as_slice).unwrap_or_default();
+        judge_key(&mut verdict, key, writes, there);
+    }
+    verdict
+}
+
+fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String]) {
+    let by_id: HashMap<&str, &Write> = writes.iter().map(|write| (write.id.as_str(), write)).collect();
+    for name in there {
+        match by_id.get(name.as_str()) {
+            _ if name.starts_with("damaged") => wrong(verdict, key, name, "differs from what was written"),
+            Some(write) if write.status == Status::Fail => wrong(verdict, key, name, "was refused and is there"),
+            Some(write) if write.is_delete => wrong(verdict, key, name, "is a delete and has a value"),
+            Some(_) => verdict.values += 1,
+            None => verdict.foreign += 1,
+        }
+    }
+    let accounted = accounted(writes, &by_id, there);
+    for write in writes {
+        verdict.acknowledged += u64::from(write.status == Status::Ok);
+        verdict.unknown += u64::from(write.status == Status::Info);
+        if write.status == Status::Ok && !accounted.contains(write.id.as_str()) {
+            verdict.lost_count += 1;
+            note(&mut verdict.lost, key, &write.id, "was acknowledged and is lost");
+        }
+    }
+}
+
+/// The writes that are there, and all that these had seen.
+fn accounted<'a>(writes: &'a [Write], by_id: &HashMap<&str, &'a Write>, there: &'a [String]) -> HashSet<&'a str> {
+    let mut by_sent: Vec<&Write> = writes.iter().filter(|write| write.sent_ns.is_some()).collect();
+    by_sent.sort_by_key(|write| write.sent_ns);
+    let deletes = writes.iter().filter(|write| write.is_delete && write.status != Status::Fail);
+    let mut left: Vec<&str> = there.iter().map(String::as_str).chain(deletes.map(|write| write.id.as_str())).collect();
+    let mut accounted: HashSet<&str> = left.iter().copied().collect();
+    // So many of `by_sent` are accounted for: a write that covers anything before it covers a longer part of them, or nothing new.
+    let mut prefix = 0;
+    while let Some(write) = left.pop().and_then(|id| by_id.get(id).copied()) {
+        match &write.covers {
+            Covers::These(ids) => left.extend(ids.iter().map(String::as_str).filter(|id| accounted.insert(id))),
+            Covers::AnythingBefore => {
+                let longer =
+                    by_sent.partition_point(|before| before.sent_ns.is_some_and(|sent| sent <= write.ended_ns));
+                let new = by_sent.get(prefix..longer).unwrap_or_default();
+                left.extend(new.iter().map(|before| before.id.as_str()).filter(|id| accounted.insert(id)));
+                prefix = prefix.max(longer);
+            }
+        }
+    }
+    accounted
+}
+
+fn wrong(verdict: &mut Verdict, key: &str, name: &str, why: &'static str) {
+    verdict.wrong_count += 1;
+    note(&mut verdict.wrong, key, name, why);
+}
+
+fn note(places: &mut Vec<Place>, key: &str, value_id: &str, why: &'static str) {
+    if places.len() < SHOWN_MAX {
+        places.push(Place { key: key.to_owned(), value_id: value_id.to_owned(), why });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Covers, Status, Verdict, Write, judge_key};
+
+    fn write(id: &str, covers: &[&str], status: Status, from: u128) -> Write {
+        let covers = Covers::These(covers.iter().map(|id| (*id).to_owned()).collect());
+        Write { id: id.to_owned(), is_delete: false, status, sent_ns: Some(from), ended_ns: from + 5, covers }
+    }
+
+    fn judge(writes: &[Write], there: &[&str]) -> Verdict {
+        let mut verdict = Verdict::default();
+        let there: Vec<String> = there.iter().map(|id| (*id).to_owned()).collect();
+        judge_key(&mut verdict, "k", writes, &there);
+        verdict
+    }
+
+    fn lost(writes: &[Write], there: &[&str]) -> Vec<String> {
+        let verdict = judge(writes, there);
+        assert_eq!(verdict.lost_count as usize, verdict.lost.len());
+        verdict.lost.into_iter().map(|place| place.value_id).collect()
+    }
+
+    #[test]
+    fn a_lost_write_is_told_from_one_that_was_replaced() {
+        let chain = [
+            write("r/1", &[], Status::Ok, 0),
+            write("r/2", &["r/1"], Status::Info, 10),
+            write("r/3", &["r/2"], Status::Ok, 20),
+        ];
+        assert!(lost(&chain, &["r/3"]).is_empty());
+        assert!(lost(&chain, &["r/3", "r/1"]).is_empty(), "two was replaced before it arrived");
+        assert_eq!(lost(&chain, &["r/1"]), ["r/3"]);
+        assert_eq!(lost(&chain, &["r/2"]), ["r/3"]);
+        assert_eq!(lost(&chain, &[]), ["r/1", "r/3"]);
+        let beside = [write("r/1", &[], Status::Ok, 0), write("r/2", &[], Status::Ok, 10)];
+        assert_eq!(lost(&beside, &["r/2"]), ["r/1"], "two had not seen one");
+    }
+
+    #[test]
+    fn what_an_overwrite_found_is_what_was_sent_before_it_ended() {
+        let overwrite =
+            |status, ended_ns| Write { covers: Covers::AnythingBefore, ended_ns, ..write("r/2", &[], status, 10) };
+        let early = || write("r/1", &[], Status::Ok, 3);
+        let late = || write("r/3", &[], Status::Ok, 30);
+        assert_eq!(lost(&[early(), overwrite(Status::Ok, 20), late()], &["r/2"]), ["r/3"]);
+        assert!(lost(&[early(), overwrite(Status::Info, u128::MAX), late()], &["r/2"]).is_empty());
+        let unseen = [early(), overwrite(Status::Info, u128::MAX), late()];
+        assert_eq!(lost(&unseen, &[]), ["r/1", "r/3"], "an overwrite that is not there replaced nothing");
+    }
+
+    #[test]
+    fn a_delete_that_was_not_refused_accounts_for_what_it_had_seen() {
+        let delete = |status| Write { is_delete: true, ..write("r/2", &["r/1"], status, 10) };
+        assert!(lost(&[write("r/1", &[], Status::Ok, 0), delete(Status::Info)], &[]).is_empty());
+        assert_eq!(lost(&[write("r/1", &[], Status::Ok, 0), delete(Status::Fail)], &[]), ["r/1"]);
+    }
+
+    #[test]
+    fn what_should_not_be_there_is_told() {
+        let verdict = judge(&[write("r/1", &[], Status::Fail, 0)], &["r/1", "damaged r/2", "other/1"]);
+        assert_eq!((verdict.wrong_count, verdict.foreign, verdict.values), (2, 1, 0));
+    }
+}
