@@ -10,5 +10,6 @@ pub mod kv;
 pub(crate) mod loopback;
 pub mod peer;
 pub mod port;
+pub mod replies;
 mod status;
 pub mod web;

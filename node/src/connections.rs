@@ -1,6 +1,6 @@
 //! Accepts connections: as many as the limit on open files leaves room for, and says so to those it has no room for.
 //! Invariants: the files of the store and the streams of peers are never crowded out by clients; a full table of open files
-//! costs a pause, no spinning; a connection that says nothing from the start is closed, at once if another needs its place;
+//! costs a pause, no spinning; a connection that does not greet from the start is closed, at once if another needs its place;
 //! one that idles later may stay.
 //! Not here: what a connection may ask (`api`), how dead ones are found (HTTP/2 keepalive, `server`).
 
@@ -18,7 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::api::replies::Unsent;
 
 /// Open files kept for the store, the listeners and the streams of peers and operators.
 const FILES_KEPT: u64 = 1_024;
@@ -26,8 +28,12 @@ const FILES_KEPT: u64 = 1_024;
 const FILES_UNLIMITED: u64 = 1 << 20;
 /// Connections of peers, and of operators: enough for the largest cluster, both classes of stream.
 pub const OTHERS_MAX: usize = 4_096;
-/// How long a new connection may say nothing while there is room for more.
+/// How long a new connection may take to greet while there is room for more.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How an HTTP/2 client greets (RFC 9113, 3.4).
+const GREETING: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// When more of a greeting that has begun is looked for. What is there already is never waited for.
+const GREETING_POLL: Duration = Duration::from_millis(20);
 /// So many new connections are remembered before those that have spoken are looked for.
 const SILENT_FEW: usize = 1_024;
 /// Refused ones that have not gone yet.
@@ -171,17 +177,29 @@ impl Silent {
 
 /// Waits until `connection` says something or nobody waits for that any more.
 async fn hand_over(connection: Connection, to: mpsc::Sender<io::Result<Connection>>, closed: oneshot::Receiver<()>) {
-    // Looked at, not taken: the bytes are the server's. Readiness alone may be announced for nothing.
-    let mut byte = [0];
-    let has_spoken = tokio::select! {
+    let has_greeted = tokio::select! {
         biased;
-        looked = timeout(SILENCE_MAX, connection.stream.peek(&mut byte)) => matches!(looked, Ok(Ok(1))),
+        greeted = timeout(SILENCE_MAX, greeted(&connection.stream)) => matches!(greeted, Ok(Ok(true))),
         _ = closed => false,
     };
-    if has_spoken {
+    if has_greeted {
         // Not here: whoever closes silent ones waits for this task, and the server may be slow to take one that has spoken.
         // The receiver is gone only when the server ends.
         tokio::spawn(async move { to.send(Ok(connection)).await });
+    }
+}
+
+/// Waits for a whole greeting, or for something else, which is the server's to refuse. False: the client has gone.
+async fn greeted(stream: &TcpStream) -> io::Result<bool> {
+    let mut bytes = [0; GREETING.len()];
+    loop {
+        // Looked at, not taken: the bytes are the server's. Readiness alone may be announced for nothing.
+        let count = stream.peek(&mut bytes).await?;
+        let said = bytes.get(..count).unwrap_or_default();
+        if count == 0 || count == GREETING.len() || !GREETING.starts_with(said) {
+            return Ok(count > 0);
+        }
+        sleep(GREETING_POLL).await;
     }
 }
 
@@ -213,6 +231,13 @@ fn go_away(words: &str) -> Vec<u8> {
     frames
 }
 
+/// What every request knows of its connection.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectInfo {
+    /// Replies that it has not taken yet.
+    pub unsent: Unsent,
+}
+
 /// An accepted connection; its place is free again when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
@@ -221,10 +246,10 @@ pub struct Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = ConnectInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> ConnectInfo {
+        ConnectInfo::default()
     }
 }
 
@@ -319,6 +344,16 @@ mod tests {
         assert_eq!(soon(silent.read_to_end(&mut bytes)).await.unwrap(), 0, "closed without a word");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_ends_its_greeting_gives_its_place_back() {
+        let address = serve(1).await;
+        let mut slow = TcpStream::connect(&address).await.unwrap();
+        slow.write_all(b"PRI * HT").await.unwrap();
+        // Closed with bytes unread, it may be reset.
+        let gone = soon(slow.read(&mut [0])).await;
+        assert!(matches!(gone, Ok(0) | Err(_)), "{gone:?}");
+    }
+
     #[tokio::test]
     async fn a_new_connection_takes_the_place_of_the_one_silent_for_longest() {
         let address = serve(3).await;
@@ -329,7 +364,7 @@ mod tests {
         let (_second, served) = ask(&address).await;
         assert_eq!(served.code(), Code::InvalidArgument, "{served:?}");
         assert_eq!(soon(oldest.read(&mut [0])).await.unwrap(), 0, "closed without a word");
-        younger.write_all(b"PRI").await.unwrap();
+        younger.write_all(GREETING).await.unwrap();
         let (_third, refused) = ask(&address).await;
         assert!(format!("{refused:?}").contains("no room: 3 connections are open"), "{refused:?}");
     }

@@ -40,6 +40,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// How long streams may take to end once the engine has.
 const STREAMS_PATIENCE: Duration = Duration::from_millis(500);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Calls at a time on one connection: as many as a session lets in flight.
+const STREAMS_MAX: u32 = 1_024;
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a node did not start or did not end as it should.
@@ -260,6 +262,7 @@ where
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .serve_with_incoming_shutdown(service, incoming, closing)

@@ -11,13 +11,17 @@ use driftkv_core::config::Limits;
 use driftkv_core::effect::{Failure, Put, Request};
 use driftkv_core::id::RequestId;
 use driftkv_core::message::Trace;
+use driftkv_proto::v1::ErrorCode;
 use driftkv_proto::v1::kv_server::{Kv, KvServer};
 use driftkv_proto::v1::session_reply::Reply as Wire;
 use driftkv_proto::{FRAME_BYTES_MAX, REPLY_BYTES_MAX, v1};
+use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status, Streaming};
 
+use super::replies::UNSENT_BYTES_MAX;
 use super::{deadline, status};
+use crate::connections::ConnectInfo;
 use crate::convert::{answer, client};
 use crate::driver::{Handle, Outcome};
 use crate::traces;
@@ -65,11 +69,11 @@ impl Kv for KvApi {
     type SessionStream = Session;
 
     async fn get(&self, request: tonic::Request<v1::GetRequest>) -> Result<Response<v1::GetReply>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let mut get = client::get(request).map_err(status::invalid)?;
         get.timeout_ms = deadline::timeout_ms(get.timeout_ms, &metadata);
         match wire(self.handle.client(Request::Get(get), trace(&metadata)).await, None)? {
-            Wire::Get(reply) => Ok(Response::new(reply)),
+            Wire::Get(reply) => held(reply, extensions.get::<ConnectInfo>()),
             Wire::Put(_) | Wire::Error(_) => Err(wrong_kind()),
         }
     }
@@ -98,6 +102,22 @@ fn wire(outcome: Outcome, request: Option<RequestId>) -> Result<Wire, Status> {
         Wire::Error(error) => Err(status::status(&error, None)),
         reply => Ok(reply),
     }
+}
+
+/// `reply`, for which the connection has room.
+fn held(reply: v1::GetReply, connection: Option<&ConnectInfo>) -> Result<Response<v1::GetReply>, Status> {
+    let held =
+        connection.map(|connection| connection.unsent.take(reply.encoded_len()).ok_or_else(unread)).transpose()?;
+    let mut response = Response::new(reply);
+    if let Some(held) = held {
+        response.extensions_mut().insert(held);
+    }
+    Ok(response)
+}
+
+fn unread() -> Status {
+    let message = format!("this connection has left {} MiB of replies unread", UNSENT_BYTES_MAX >> 20);
+    status::status(&v1::Error { code: ErrorCode::Overloaded.into(), message, ..v1::Error::default() }, None)
 }
 
 /// The client's span, if it says one whose trace is recorded.

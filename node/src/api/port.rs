@@ -13,6 +13,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
+use super::replies;
+
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
 
@@ -55,7 +57,8 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         if name == S::NAME {
-            return Box::pin(self.service.call(request));
+            let response = self.service.call(request);
+            return Box::pin(async move { response.await.map(replies::keep) });
         }
         if name == HealthServer::<HealthService>::NAME {
             return self.health.call(request);

@@ -7,6 +7,7 @@ mod idle;
 mod proxy;
 mod silent;
 mod slow;
+mod unary;
 
 use std::time::{Duration, Instant};
 
