@@ -18,8 +18,10 @@ use crate::metrics::{Metrics, Operation};
 mod engine;
 mod flights;
 mod sync;
+mod turning;
 
 pub use engine::{End, Engine, Parts};
+pub use turning::{STUCK_AFTER, Turning};
 
 /// Jobs that wait for the engine.
 const JOBS_MAX: usize = 8_192;
@@ -175,6 +177,7 @@ pub struct Handle {
     jobs: mpsc::Sender<Job>,
     serving: watch::Receiver<bool>,
     used: Arc<AtomicUsize>,
+    turning: Turning,
     metrics: Metrics,
 }
 
@@ -182,6 +185,7 @@ pub struct Handle {
 pub struct Inbox {
     jobs: mpsc::Receiver<Job>,
     serving: watch::Sender<bool>,
+    turning: Turning,
     metrics: Metrics,
 }
 
@@ -190,9 +194,10 @@ impl Handle {
     pub fn new() -> (Handle, Inbox) {
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
         let (state, serving) = watch::channel(false);
-        let metrics = Metrics::default();
-        let handle = Handle { jobs, serving, used: Arc::default(), metrics: metrics.clone() };
-        (handle, Inbox { jobs: inbox, serving: state, metrics })
+        let (metrics, turning) = (Metrics::default(), Turning::default());
+        let used = Arc::default();
+        let handle = Handle { jobs, serving, used, turning: turning.clone(), metrics: metrics.clone() };
+        (handle, Inbox { jobs: inbox, serving: state, turning, metrics })
     }
 
     /// Hands over a client's request at once. Errors: too much waits already, or the engine is gone; nothing was done.
@@ -248,6 +253,11 @@ impl Handle {
     /// Whether this node takes requests now, and when that changes. It ends with the engine.
     pub fn serving(&self) -> watch::Receiver<bool> {
         self.serving.clone()
+    }
+
+    /// Whether the engine's loop turns.
+    pub fn turning(&self) -> &Turning {
+        &self.turning
     }
 }
 

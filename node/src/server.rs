@@ -220,7 +220,7 @@ async fn start_services(
 ) -> Result<JoinSet<Result<(), ServeError>>, ServeError> {
     let incarnation = identity.incarnation();
     let mut services = JoinSet::new();
-    let health = Health::new(handle.serving()).await;
+    let health = Health::new(handle.serving(), handle.turning().clone()).await;
     let described = |service| reflection(service).map_err(|error| ServeError::Serve(error.to_string()));
     let kv = KvApi::new(handle.clone(), config.cluster.limits).into_service();
     let clients = Port::new(kv, health.service(), described(kv_server::SERVICE_NAME)?);

@@ -1,18 +1,25 @@
 //! `grpc.health.v1` and server reflection, on the client and on the admin port.
-//! Alive and ready are told apart: the overall status "" and `driftkv.v1.Admin` are SERVING until the engine has ended, in every state;
+//! Alive and ready are told apart: the overall status "" and `driftkv.v1.Admin` are SERVING while the engine's loop turns (`driver/turning`), in every state;
 //! `driftkv.v1.Kv` is while core takes requests: with a layout, past the rollback fence, not stopping. `/livez` and `/readyz`
 //! (`api/web`) say the same. So a probe of "" restarts no node that only waits for its peers.
 //! Not here: what makes core serve (core's `Status`).
 
+use std::time::Duration;
+
 use driftkv_proto::FILE_DESCRIPTOR_SET;
 use driftkv_proto::v1::{admin_server, kv_server};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{HealthServer, SERVICE_NAME as HEALTH};
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
+use crate::driver::Turning;
+
+/// How often it is looked whether the loop turns.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What is served as long as the process does its work.
 const ALIVE: [&str; 2] = ["", admin_server::SERVICE_NAME];
 /// What is served while client requests are taken.
@@ -23,12 +30,13 @@ const READY: [&str; 1] = [kv_server::SERVICE_NAME];
 pub struct Health {
     reporter: HealthReporter,
     serving: watch::Receiver<bool>,
+    turning: Turning,
 }
 
 impl Health {
-    /// Follows `serving` once [`Health::watch`] runs; until then the node is alive and not ready.
-    pub async fn new(serving: watch::Receiver<bool>) -> Health {
-        let health = Health { reporter: HealthReporter::new(), serving };
+    /// Follows `serving` and `turning` once [`Health::watch`] runs; until then the node is alive and not ready.
+    pub async fn new(serving: watch::Receiver<bool>, turning: Turning) -> Health {
+        let health = Health { reporter: HealthReporter::new(), serving, turning };
         health.tell(&ALIVE, true).await;
         health.tell(&READY, false).await;
         health
@@ -41,10 +49,19 @@ impl Health {
 
     /// Passes on every change until the engine ends, and then that it has.
     pub async fn watch(mut self) {
+        let (mut was_alive, mut was_ready) = (true, false);
         loop {
-            let is_serving = *self.serving.borrow_and_update();
-            self.tell(&READY, is_serving).await;
-            if self.serving.changed().await.is_err() {
+            let is_alive = !self.turning.is_stuck();
+            let is_ready = is_alive && *self.serving.borrow_and_update();
+            if is_alive != was_alive {
+                tracing::warn!(alive = is_alive, "the engine's loop is stuck, or turns again");
+                self.tell(&ALIVE, is_alive).await;
+            }
+            if is_ready != was_ready {
+                self.tell(&READY, is_ready).await;
+            }
+            (was_alive, was_ready) = (is_alive, is_ready);
+            if matches!(timeout(LOOK_INTERVAL, self.serving.changed()).await, Ok(Err(_))) {
                 self.tell(&READY, false).await;
                 return self.tell(&ALIVE, false).await;
             }
@@ -89,11 +106,12 @@ mod tests {
 
     use super::{ALIVE, Health, READY, reflection};
     use crate::api::loopback::{connect, serve, soon};
+    use crate::driver::Turning;
 
     #[tokio::test]
     async fn ready_follows_the_engine_and_alive_lasts_until_its_end() {
         let (state, serving) = watch::channel(false);
-        let health = Health::new(serving).await;
+        let health = Health::new(serving, Turning::default()).await;
         let address = serve(health.service()).await;
         let watching = tokio::spawn(health.watch());
         let mut client = HealthClient::new(connect(&address).await);
@@ -124,6 +142,26 @@ mod tests {
         // A change of what is alive before now would come first.
         expect(&mut alive, ServingStatus::NotServing).await;
         soon(watching).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stuck_loop_is_neither_alive_nor_ready_until_it_turns_again() {
+        let (_state, serving) = watch::channel(true);
+        let turning = Turning::stuck();
+        let health = Health::new(serving, turning.clone()).await;
+        let address = serve(health.service()).await;
+        tokio::spawn(health.watch());
+        let mut client = HealthClient::new(connect(&address).await);
+        let mut expect = async |expected: ServingStatus| {
+            for service in [ALIVE[0], READY[0]] {
+                let ask = HealthCheckRequest { service: service.to_owned() };
+                let mut told = soon(client.watch(ask)).await.unwrap().into_inner();
+                while soon(told.message()).await.unwrap().unwrap().status() != expected {}
+            }
+        };
+        expect(ServingStatus::NotServing).await;
+        turning.rest();
+        expect(ServingStatus::Serving).await;
     }
 
     #[tokio::test]

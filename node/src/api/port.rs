@@ -93,7 +93,7 @@ mod tests {
     async fn a_port_serves_its_own_service_and_health_and_says_what_it_does_not_serve() {
         let (handle, _inbox) = Handle::new();
         let (_state, serving) = watch::channel(true);
-        let health = Health::new(serving).await;
+        let health = Health::new(serving, crate::driver::Turning::default()).await;
         let kv = KvApi::new(handle, Limits::default()).into_service();
         let address = serve(Port::new(kv, health.service(), reflection(kv_server::SERVICE_NAME).unwrap())).await;
         let channel = connect(&address).await;

@@ -86,7 +86,7 @@ impl Web {
         }
         Ok(match request.uri().path() {
             "/metrics" => self.metrics().await,
-            "/livez" => health(self.is_alive(), "alive", "the engine has ended"),
+            "/livez" => health(self.is_alive(), "alive", "the engine has ended, or is stuck"),
             "/readyz" => health(self.is_ready(), "ready", NOT_READY),
             path => {
                 let words = format!("{path:?} is not served here; there are /metrics, /livez and /readyz\n");
@@ -104,7 +104,7 @@ impl Web {
     }
 
     fn is_alive(&self) -> bool {
-        self.handle.serving().has_changed().is_ok()
+        self.handle.serving().has_changed().is_ok() && !self.handle.turning().is_stuck()
     }
 
     fn is_ready(&self) -> bool {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::flights::Flights;
 use super::sync::{Sync, die};
-use super::{Budget, Clock, Inbox, Job, Outcome, ReplyTo};
+use super::{Budget, Clock, Inbox, Job, Outcome, ReplyTo, Turning};
 use crate::faults::Faults;
 use crate::metrics::{Metrics, Operation, Stage};
 use crate::peers::Peers;
@@ -74,6 +74,7 @@ pub struct Engine {
     clock: Clock,
     jobs: mpsc::Receiver<Job>,
     serving: watch::Sender<bool>,
+    turning: Turning,
     peers: Peers,
     faults: Faults,
     metrics: Metrics,
@@ -102,7 +103,7 @@ impl Engine {
     pub fn start(parts: Parts) -> Result<Engine, StoreError> {
         let Parts { node, store, mut syncer, clock, inbox, peers, faults, spans } = parts;
         let synced = syncer.sync()?;
-        let Inbox { jobs, serving, metrics } = inbox;
+        let Inbox { jobs, serving, turning, metrics } = inbox;
         let sync = Sync::start(syncer, faults.clone(), metrics.clone())
             .map_err(|error| StoreError(format!("no thread to sync on: {error}")))?;
         let mut engine = Engine {
@@ -113,6 +114,7 @@ impl Engine {
             clock,
             jobs,
             serving,
+            turning,
             peers,
             paused: faults.paused(),
             faults,
@@ -134,9 +136,11 @@ impl Engine {
     pub async fn run(mut self) -> End {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
         loop {
+            self.turning.rest();
             let wake = self.wake(&mut jobs).await;
             // A paused loop stands still: what arrives waits, as if the process had no processor.
             let _ = self.paused.wait_for(|paused| !paused).await;
+            self.turning.work();
             match wake {
                 Wake::Synced(commit) => self.on_synced(commit),
                 Wake::Jobs | Wake::Tick => self.step(&mut jobs),
