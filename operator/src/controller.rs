@@ -19,4 +19,5 @@ pub mod reason;
 pub mod reconcile;
 pub mod resources;
 pub mod run;
+pub mod traces;
 pub mod web;

@@ -12,6 +12,7 @@ use driftkv_operator::controller::metrics::Metrics;
 use driftkv_operator::controller::nodes::Grpc;
 use driftkv_operator::controller::reconcile::Context;
 use driftkv_operator::controller::resources::Defaults;
+use driftkv_operator::controller::traces::Traces;
 use driftkv_operator::controller::{run, web};
 use kube::{Api, Client};
 use tokio::net::TcpListener;
@@ -50,8 +51,9 @@ fn start_logs(args: &Args) -> Result<(), String> {
 
 async fn serve(args: Args) -> Result<(), Failure> {
     let mut stop = stop_signal()?;
-    let (listener, metrics) = (TcpListener::bind(args.listen).await, Metrics::default());
-    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let (metrics, traces) = (Metrics::default(), traces(&args)?);
+    let listener =
+        TcpListener::bind(args.listen).await.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let (obstacle, told) = watch::channel("it is starting".to_owned());
     tokio::spawn(web::serve(listener, metrics.clone(), told));
     let client = run::client().await?;
@@ -60,7 +62,22 @@ async fn serve(args: Args) -> Result<(), Failure> {
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let defaults = Defaults { image: args.image.clone() };
-    let context = Arc::new(Context::new(client.clone(), Arc::new(Grpc), defaults, metrics.clone()));
+    let mut context = Context::new(client.clone(), Arc::new(Grpc), defaults);
+    (context.metrics, context.traces) = (metrics, traces.clone());
+    let outcome = lead(&args, client, Arc::new(context), stop).await;
+    // It blocks, and needs the runtime to go on meanwhile.
+    tokio::task::spawn_blocking(move || traces.end()).await?;
+    outcome
+}
+
+/// Acts while it is this process's turn, until `stop` turns true.
+async fn lead(
+    args: &Args,
+    client: Client,
+    context: Arc<Context>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let metrics = context.metrics.clone();
     let scope = if args.namespaces.is_empty() { "all namespaces".to_owned() } else { args.namespaces.join(", ") };
     if !args.election {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %scope, "watching KVClusters, without an election");
@@ -68,7 +85,7 @@ async fn serve(args: Args) -> Result<(), Failure> {
         run::run(context, &args.namespaces, stop).await;
         return Ok(());
     }
-    let mut election = election(&args, &client);
+    let mut election = election(args, &client);
     if !election.win(&mut stop).await {
         return Ok(());
     }
@@ -80,6 +97,11 @@ async fn serve(args: Args) -> Result<(), Failure> {
     }
     election.release().await;
     Ok(())
+}
+
+fn traces(args: &Args) -> Result<Traces, Failure> {
+    let Some(endpoint) = &args.otlp_endpoint else { return Ok(Traces::default()) };
+    Ok(Traces::to(endpoint).map_err(|error| format!("--otlp-endpoint {endpoint}: {error}"))?)
 }
 
 /// Turns true when the process is asked to end.

@@ -31,6 +31,9 @@ pub struct Args {
     /// Which of them this is; the name of the host, which is that of the pod, if absent
     #[arg(long, env = "DRIFTKV_OPERATOR_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
+    /// Where traces of passes go: an OpenTelemetry collector that takes OTLP over gRPC; without one, none are recorded
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "http://HOST:PORT")]
+    pub otlp_endpoint: Option<String>,
     /// Which lines are logged: error, warn, info, debug, trace, or a filter
     #[arg(long, env = "DRIFTKV_OPERATOR_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
     pub log_level: String,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -26,6 +26,7 @@ use super::observe::observe;
 use super::plan::{self, Inputs, with_error};
 use super::reason::Reason;
 use super::resources::{Defaults, build};
+use super::traces::{Phases, Traces};
 use crate::crd::{KVCluster, KVClusterStatus};
 
 /// What every pass shares.
@@ -40,15 +41,18 @@ pub struct Context {
     pub defaults: Defaults,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where passes are told of.
+    pub traces: Traces,
     /// Failures in a row, by UID.
     failures: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Context {
     /// Of a client and what nodes are asked by.
-    pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults, metrics: Metrics) -> Context {
+    pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults) -> Context {
         let recorder = Recorder::new(client.clone(), MANAGER.into());
-        Context { client, admin, recorder, defaults, metrics, failures: Mutex::default() }
+        let (metrics, traces, failures) = (Metrics::default(), Traces::default(), Mutex::default());
+        Context { client, admin, recorder, defaults, metrics, traces, failures }
     }
 
     /// One more failure of this object; how many in a row.
@@ -69,14 +73,17 @@ pub type Guarded = DeserializeGuard<KVCluster>;
 
 /// One pass. `object` only says which: what it is now is read anew, for a pass over an older spec would take a newer one back.
 pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let began = Instant::now();
-    let outcome = match read(&object, &context).await {
-        Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(&cluster, &context).await,
+    let (began, began_at, mut phases) = (Instant::now(), SystemTime::now(), Phases::default());
+    let outcome = match phases.time("read", read(&object, &context)).await {
+        Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(&cluster, &context, &mut phases).await,
         Ok(Some(Guarded { 0: Err(invalid) })) => invalid_spec(&context, &invalid.metadata, &invalid.error).await,
         Ok(None) => Ok(Action::await_change()),
         Err(error) => Err(error),
     };
-    context.metrics.passed(began.elapsed(), outcome.as_ref().err().map(Error::label));
+    let (meta, error) = (object.meta(), outcome.as_ref().err());
+    context.metrics.passed(began.elapsed(), error.map(Error::label));
+    let [namespace, name] = [&meta.namespace, &meta.name].map(|text| text.as_deref().unwrap_or_default());
+    context.traces.tell(namespace, name, began_at, &phases, error);
     if outcome.is_ok() {
         context.succeed(object.meta().uid.as_deref().unwrap_or_default());
     }
@@ -92,16 +99,21 @@ async fn read(object: &Guarded, context: &Context) -> Result<Option<Guarded>, Er
     Ok(read.filter(is_it))
 }
 
-async fn reconcile_valid(cluster: &KVCluster, context: &Context) -> Result<Action, Error> {
+async fn reconcile_valid(cluster: &KVCluster, context: &Context, phases: &mut Phases) -> Result<Action, Error> {
     let names = Names::of(cluster);
     let mut done = Vec::new();
     let before = cluster.status.clone().unwrap_or_default();
-    let (status, outcome) = pass(context, cluster, &names, &before, &mut done).await;
+    let (status, outcome) = pass(context, cluster, &names, &before, &mut done, phases).await;
     done.extend(transitions(&before.conditions, &status.conditions));
     context.metrics.tell(&names, cluster.spec.replicas, &status, outcome.is_ok());
     let uid = cluster.metadata.uid.as_deref().unwrap_or_default();
-    let written = if status == before { Ok(()) } else { write_status(&context.client, &names, uid, &status).await };
-    publish(&context.recorder, &cluster.object_ref(&()), &done).await;
+    let write = async {
+        let is_new = status != before;
+        let written = if is_new { write_status(&context.client, &names, uid, &status).await } else { Ok(()) };
+        publish(&context.recorder, &cluster.object_ref(&()), &done).await;
+        written
+    };
+    let written = phases.time("status", write).await;
     outcome.and_then(|action| written.map(|()| action))
 }
 
@@ -111,6 +123,7 @@ async fn pass(
     names: &Names,
     before: &KVClusterStatus,
     done: &mut Vec<Happening>,
+    phases: &mut Phases,
 ) -> (KVClusterStatus, Result<Action, Error>) {
     let failed = |status: KVClusterStatus, error: Error| {
         let generation = cluster.metadata.generation;
@@ -123,13 +136,14 @@ async fn pass(
             return failed(before.clone(), error);
         }
     };
-    let observed = match observe(&context.client, context.admin.as_ref(), names, &wanted).await {
+    let (client, admin) = (&context.client, context.admin.as_ref());
+    let observed = match phases.time("observe", observe(client, admin, names, &wanted)).await {
         Ok(observed) => observed,
         Err(error) => return failed(before.clone(), error),
     };
     let inputs = Inputs { cluster, names, wanted: &wanted, observed: &observed, now: Timestamp::now() };
     let plan = plan::plan(&inputs);
-    match apply::apply(&context.client, context.admin.as_ref(), names, &plan, done).await {
+    match phases.time("apply", apply::apply(client, admin, names, &plan, done)).await {
         Ok(()) => (plan.status, Ok(Action::requeue(plan.requeue))),
         Err(error) => failed(plan.status, error),
     }
