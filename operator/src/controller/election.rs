@@ -80,12 +80,14 @@ pub struct Election {
     times: Times,
     /// The version that was last seen, and since when.
     observed: Option<(String, Instant)>,
+    /// When the write began that last made, took or renewed the lease: others may count from then.
+    renewed: Instant,
 }
 
 impl Election {
     /// Of the lease `name` in the namespace of `api`. `me`: different for each process.
     pub fn new(api: Api<Lease>, name: String, me: String, times: Times) -> Election {
-        Election { api, name, me, times, observed: None }
+        Election { api, name, me, times, observed: None, renewed: Instant::now() }
     }
 
     /// Waits until this process holds the lease, or `stop` turns true. True: it holds it.
@@ -105,19 +107,17 @@ impl Election {
 
     /// Renews until it is too late to be sure, or somebody else has it. Never returns while the lease is held.
     pub async fn hold(&mut self) {
-        let mut renewed = Instant::now();
         loop {
             sleep(self.times.retry).await;
-            let began = Instant::now();
-            let left = (renewed + self.times.renew_deadline).saturating_duration_since(began);
+            let left = (self.renewed + self.times.renew_deadline).saturating_duration_since(Instant::now());
             match tokio::time::timeout(left, self.step()).await {
-                Ok(Ok(true)) => renewed = began,
+                Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return tracing::error!("somebody else has the lease"),
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
                 Err(_) => {}
             }
             // Order: asked after the attempt, so that a process that was stopped for long does not act once more.
-            if renewed.elapsed() >= self.times.renew_deadline {
+            if self.renewed.elapsed() >= self.times.renew_deadline {
                 return tracing::error!("the lease was not renewed for {} s", self.times.renew_deadline.as_secs());
             }
         }
@@ -143,6 +143,7 @@ impl Election {
 
     /// Looks, decides, and does it. True: the lease is ours now.
     async fn step(&mut self) -> Result<bool, Error> {
+        let began = Instant::now();
         let lease = call("read the lease", self.api.get_opt(&self.name)).await?;
         let seen = self.observe(lease.as_ref(), Instant::now());
         let next = |spec: Option<LeaseSpec>| self.next(spec.unwrap_or_default(), Timestamp::now());
@@ -161,6 +162,7 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.observe(Some(&lease), Instant::now());
+                self.renewed = began;
                 Ok(true)
             }
             // Somebody was faster.
