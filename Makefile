@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS BENCH_SECONDS BENCH_KEYS BENCH_FULL_KEYS
 CRD := crds/driftkv.io_kvclusters.yaml
+# Helm reads no file outside of its chart.
+CHART_CRD := charts/driftkv/files/kvclusters.yaml
 .PHONY: help demo up check fix test test-long sim planted bench
 
 help: ## this list
@@ -21,11 +23,13 @@ check: ## format, clippy, docs and the generated CRD, with warnings denied; chan
 	cargo clippy -p driftkv-tests --bin planted --features planted --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@cargo run --quiet --locked -p driftkv-operator --bin crdgen | diff -u $(CRD) - || { echo '$(CRD) is stale: make fix writes it anew'; exit 1; }
+	@cmp $(CRD) $(CHART_CRD) || { echo '$(CHART_CRD) is stale: make fix writes it anew'; exit 1; }
 
 fix: ## format, apply what clippy can, write the CRD anew
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo run --quiet --locked -p driftkv-operator --bin crdgen > $(CRD).new && mv $(CRD).new $(CRD)
+	cp $(CRD) $(CHART_CRD)
 
 test: ## all tests
 	cargo test --workspace --locked

@@ -1,0 +1,63 @@
+{{- define "driftkv.name" -}}
+{{- if contains "driftkv" .Release.Name -}}
+{{ printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-driftkv-operator" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{- define "driftkv.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{/* The namespaces that are watched, as JSON; none: all. */}}
+{{- define "driftkv.namespaces" -}}
+{{- if eq .Values.watch.scope "cluster" -}}
+[]
+{{- else -}}
+{{ .Values.watch.namespaces | default (list .Release.Namespace) | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{- define "driftkv.selector" -}}
+app.kubernetes.io/name: driftkv-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "driftkv.labels" -}}
+{{ include "driftkv.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* What the operator does with the objects of its clusters. */}}
+{{- define "driftkv.rules" -}}
+- apiGroups: [driftkv.io]
+  resources: [kvclusters]
+  verbs: [get, list, watch]
+- apiGroups: [driftkv.io]
+  resources: [kvclusters/status]
+  verbs: [patch]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
