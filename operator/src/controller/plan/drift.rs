@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::quantity::is_same;
 use super::{Change, Doomed, Inputs};
 use crate::controller::kind::Kind;
-use crate::controller::names::ANNOTATION_APPLIED;
 use crate::controller::observe::Found;
 use crate::controller::reason::Reason;
 use crate::controller::resources::Wanted;
@@ -29,7 +28,8 @@ pub(super) fn compare(inputs: &Inputs<'_>) -> Drift {
             None => drift.apply.push(Change { wanted: wanted.clone(), exists: false }),
             Some(found) => match obstacle(found, inputs.uid()) {
                 Some(obstacle) => drift.obstacle = drift.obstacle.or(Some(obstacle)),
-                None if is_as_wanted(found, wanted) => {}
+                // With it the hash of what was asked for: so a field that is no longer asked for is noticed too.
+                None if holds(&found.body, &wanted.body) => {}
                 None => drift.apply.push(Change { wanted: wanted.clone(), exists: true }),
             },
         }
@@ -53,12 +53,6 @@ fn obstacle(found: &Found, uid: &str) -> Option<(Reason, String)> {
     let is_ours = found.is_labelled && found.owner.as_deref().is_none_or(|owner| owner == uid);
     let words = || format!("{kind} {name} exists and is not the operator's; rename it, or the KVCluster");
     (!is_ours).then(|| (Reason::NameTaken, words()))
-}
-
-fn is_as_wanted(found: &Found, wanted: &Wanted) -> bool {
-    let applied =
-        |body: &Value| body.pointer("/metadata/annotations").and_then(|all| all.get(ANNOTATION_APPLIED)).cloned();
-    applied(&found.body) == applied(&wanted.body) && holds(&found.body, &wanted.body)
 }
 
 /// Whether `live` has all that `wanted` asks for. What the server or others added is not looked at: fields of objects, and
