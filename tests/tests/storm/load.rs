@@ -1,4 +1,6 @@
 //! Writers: each goes to a random node with every request, on keys that all share, and covers what it has read.
+//! One half writes as clients do, which repeat what failed; the other through sessions, which send once, so that whatever is
+//! covered is known to be the only one of its kind.
 //! Not here: judging (`history`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,12 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use driftkv_proto::client::{Client, GetOptions, PutOptions};
-use driftkv_proto::v1::{GetReply, Intent};
+use driftkv_proto::client::{Client, GetOptions, PutOptions, Session};
+use driftkv_proto::error::KvError;
+use driftkv_proto::v1::{GetReply, Intent, PutReply};
 use driftkv_tests::cluster::{Cluster, eventually};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::history::{History, Id, Outcome, Write};
 
@@ -30,18 +33,55 @@ struct Seen {
     values: BTreeSet<Id>,
 }
 
+/// The way to one node.
+struct Node {
+    address: String,
+    client: Client,
+    /// For writers that send once; a new one after every failure.
+    session: Option<Session>,
+    sends_once: bool,
+}
+
+impl Node {
+    fn new(address: &str, sends_once: bool) -> Node {
+        let client = Client::connect(vec![address.to_owned()]).expect("an address");
+        Node { address: address.to_owned(), client, session: None, sends_once }
+    }
+
+    /// `None`: nothing was sent.
+    async fn write(&mut self, key: &str, value: Option<Id>, options: PutOptions) -> Option<Result<PutReply, KvError>> {
+        let (key, value) = (key.to_owned(), value.map(|id| id.to_string()));
+        if !self.sends_once {
+            return Some(match value {
+                Some(value) => self.client.put(BUCKET, key, value, options).await,
+                None => self.client.delete(BUCKET, key, options).await,
+            });
+        }
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => timeout(TIMEOUT, Session::connect(&self.address, 1)).await.ok()?.ok()?,
+        };
+        let answer = match value {
+            Some(value) => session.put(BUCKET, key, value, options).await,
+            None => session.delete(BUCKET, key, options).await,
+        };
+        self.session = answer.is_ok().then_some(session);
+        Some(answer)
+    }
+}
+
 /// Writes until told to stop; gives what it did.
 pub async fn write(addresses: Vec<String>, writer: u64, seed: u64, stop: Arc<AtomicBool>) -> History {
     let mut rng = SmallRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(writer));
-    let connect = |address: &String| Client::connect(vec![address.clone()]).expect("an address");
-    let nodes: Vec<Client> = addresses.iter().map(connect).collect();
+    let mut nodes: Vec<Node> = addresses.iter().map(|address| Node::new(address, writer.is_multiple_of(2))).collect();
     let (mut history, mut seen) = (History::default(), BTreeMap::<String, Seen>::new());
     while !stop.load(Ordering::Relaxed) {
-        let node = &nodes[rng.random_range(0..nodes.len())];
+        let chosen = rng.random_range(0..nodes.len());
+        let node = &mut nodes[chosen];
         let key = format!("k{}", rng.random_range(0..KEYS));
         match rng.random_range(0..10) {
             0..=3 => {
-                if let Ok(reply) = node.get(BUCKET, key.clone(), get_options(0)).await {
+                if let Ok(reply) = node.client.get(BUCKET, key.clone(), get_options(0)).await {
                     seen.insert(key, Seen { values: values(&reply).collect(), context: reply.context });
                 }
             }
@@ -58,15 +98,13 @@ pub async fn write(addresses: Vec<String>, writer: u64, seed: u64, stop: Arc<Ato
 }
 
 /// One put or delete with what is known of the key. A blind one covers nothing.
-async fn one(node: &Client, key: String, is_delete: bool, seen: &mut BTreeMap<String, Seen>, history: &mut History) {
+async fn one(node: &mut Node, key: String, is_delete: bool, seen: &mut BTreeMap<String, Seen>, history: &mut History) {
     let known = seen.remove(&key).unwrap_or_default();
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let intent = if known.context.is_empty() { Intent::AddSibling } else { Intent::WithContext };
     let options = PutOptions { context: known.context, intent, timeout: Some(TIMEOUT), ..PutOptions::default() };
-    let answer = match is_delete {
-        true => node.delete(BUCKET, key.clone(), options).await,
-        false => node.put(BUCKET, key.clone(), id.to_string(), options).await,
-    };
+    let value = (!is_delete).then_some(id);
+    let Some(answer) = node.write(&key, value, options).await else { return };
     let outcome = match &answer {
         Ok(_) => Outcome::Acknowledged,
         Err(error) if error.maybe_applied => Outcome::MaybeApplied,
@@ -78,7 +116,8 @@ async fn one(node: &Client, key: String, is_delete: bool, seen: &mut BTreeMap<St
         let values = if is_delete { BTreeSet::new() } else { BTreeSet::from([id]) };
         seen.insert(key.clone(), Seen { context: reply.context, values });
     }
-    history.push(Write { key, id, is_delete, covers: known.values, outcome });
+    let is_sent_once = node.sends_once;
+    history.push(Write { key, id, is_delete, covers: known.values, outcome, is_sent_once });
 }
 
 fn get_options(r: u32) -> GetOptions {

@@ -57,5 +57,7 @@ async fn no_acknowledged_write_is_lost_in_a_storm_of_crashes_and_cuts() {
     let found = load::read_all(&cluster, &history).await;
     let wrong = history.judge(&found);
     assert!(wrong.is_empty(), "SEED={seed}: {} findings:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(tally.kills > 0 && history.acknowledged() > 100, "not much of a storm: {tally}; {}", history.summary());
+    let each = [tally.kills, tally.power_failures, tally.slow_disks, tally.cuts, tally.delays];
+    assert!(each.iter().all(|times| *times > 0) && tally.bytes_lost > 0, "not everything happened: {tally}");
+    assert!(history.acknowledged() > 100, "not much of a storm: {tally}; {}", history.summary());
 }
