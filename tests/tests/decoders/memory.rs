@@ -3,6 +3,7 @@
 //! process has already used, so the bound is coarse; the inputs are a few kilobytes, and what they can ask for is gigabytes.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// What the threads of the test itself may add.
@@ -25,9 +26,23 @@ pub fn bounded<T>(decode: impl FnOnce() -> T) -> T {
     decoded
 }
 
+/// Set in the process that uses too much on purpose. A peak never falls again: here it would hide as much from every later look.
+const WASTEFUL: &str = "DECODERS_TEST_WASTES";
+
 #[test]
-fn a_length_that_is_believed_is_noticed() {
-    let believed =
-        std::panic::catch_unwind(|| bounded(|| std::hint::black_box(Vec::<u8>::with_capacity(1 << 30)).capacity()));
-    assert!(believed.is_err());
+fn memory_that_is_believed_or_used_is_noticed() {
+    if std::env::var_os(WASTEFUL).is_some() {
+        let believed = || bounded(|| std::hint::black_box(Vec::<u8>::with_capacity(400 << 20)).capacity());
+        assert!(std::panic::catch_unwind(believed).is_err(), "400 MiB asked for and not touched");
+        let used = || bounded(|| std::hint::black_box(vec![1_u8; 900 << 20]).len());
+        assert!(std::panic::catch_unwind(used).is_err(), "900 MiB touched");
+        return;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let name = "memory::memory_that_is_believed_or_used_is_noticed";
+    let mut wasteful = Command::new(program);
+    wasteful.args([name, "--exact", "--nocapture"]).env(WASTEFUL, "1").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = bounded(|| wasteful.output().expect("it runs"));
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ended.stderr));
 }

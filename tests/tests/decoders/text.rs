@@ -3,7 +3,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use driftkv_node::config::Config;
+use driftkv_node::config::{Config, LoadError};
 use driftkv_operator::manifest::parse_manifest;
 use driftkv_proto::faults::Experiment;
 use proptest::prelude::any;
@@ -28,12 +28,36 @@ fn experiments() -> Vec<Bytes> {
     all
 }
 
+fn manifests() -> Vec<(String, Bytes)> {
+    let is_manifest = |text: &Bytes| Experiment::parse(std::str::from_utf8(text).unwrap()).is_err();
+    let all: Vec<_> = examples().into_iter().filter(|(_, text)| is_manifest(text)).collect();
+    assert!(!all.is_empty());
+    all
+}
+
+/// What a node makes of this configuration file.
+fn configured(text: &[u8]) -> Result<Config, LoadError> {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    fs::write(path.path(), text).unwrap();
+    let arguments = ["driftkv-node".into(), "--config".into(), path.path().into()];
+    bounded(|| Config::from_args(arguments))
+}
+
+/// Else what is mutated would be refused at its first line, and nothing behind it tried.
+#[test]
+fn every_sample_is_accepted_as_it_is() {
+    for (path, text) in manifests() {
+        parse_manifest(std::str::from_utf8(&text).unwrap(), &path).unwrap();
+    }
+    configured(NODE.as_bytes()).unwrap();
+}
+
 fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 const NODE: &str =
-    "name: n0\ndata: /tmp/n0\nlistenClient: 127.0.0.1:7400\nreplicas: 5\nreplicaTimeout: 300ms\nallowFaults: true\n";
+    "name: n0\ndata: /tmp/n0\nlisten-client: 127.0.0.1:7400\nreplicas: 5\nreplica-timeout: 300ms\nallow-faults: true\n";
 
 proptest! {
     #[test]
@@ -46,17 +70,14 @@ proptest! {
 
     #[test]
     fn manifests_are_refused_or_read(which in any::<Index>(), edits in edits()) {
-        let manifests: Vec<Bytes> = examples().into_iter().map(|(_, text)| text).collect();
+        let manifests: Vec<Bytes> = manifests().into_iter().map(|(_, text)| text).collect();
         let text = text(&apply(&manifests, which, &edits));
         let _ = bounded(|| parse_manifest(&text, "mutated.yaml").map_err(|error| error.to_string()));
     }
 
     #[test]
     fn configuration_files_are_refused_or_read(which in any::<Index>(), edits in edits()) {
-        let path = tempfile::NamedTempFile::new().unwrap();
-        fs::write(path.path(), apply(&[Bytes::from_static(NODE.as_bytes())], which, &edits)).unwrap();
-        let arguments = ["driftkv-node".into(), "--config".into(), path.path().into()];
-        let _ = bounded(|| Config::from_args(arguments));
+        let _ = configured(&apply(&[Bytes::from_static(NODE.as_bytes())], which, &edits));
     }
 }
 
