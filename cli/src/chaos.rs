@@ -3,11 +3,9 @@
 //! the quorum survives or the experiment says that it need not. If one node refuses, the others are cleared again.
 //! Not here: the vocabulary (`driftkv_proto::faults`), injecting (`node`).
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
-use driftkv_proto::faults::{Experiment, Refusal};
+use driftkv_proto::faults::{EXPERIMENT_BYTES_MAX, Experiment, Refusal};
 use driftkv_proto::v1::{self, FaultStatus};
 use serde_json::{Value, json};
 
@@ -15,6 +13,7 @@ use crate::admin::{self, Answer};
 use crate::args::{ChaosCommand, Output};
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::{Exit, Failure};
+use crate::input;
 use crate::style::{self, Paint, count, duration, one_line};
 
 mod show;
@@ -181,12 +180,7 @@ pub fn check(
 
 /// The text of `file`; `-` is stdin.
 pub fn read(file: &Path) -> Result<String, Failure> {
-    if file != Path::new("-") {
-        return fs::read_to_string(file).map_err(|error| Failure::io(file, &error));
-    }
-    let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map(|_| text).map_err(|error| Failure::io(Path::new("stdin"), &error))
+    input::text(file, EXPERIMENT_BYTES_MAX)
 }
 
 /// Fails if a node did not do what it was asked.

@@ -2,10 +2,11 @@
 //! The client of `driftkv_proto` retries, other nodes included, and keeps a write's request id while it does.
 //! Not here: how results look (`show`).
 
-use std::fs;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
+use std::path::Path;
 
 use bytes::Bytes;
+use driftkv_proto::FRAME_BYTES_MAX;
 use driftkv_proto::client::{Client, GetOptions, PutOptions};
 use driftkv_proto::error::KvError;
 use driftkv_proto::v1::Intent;
@@ -13,7 +14,7 @@ use driftkv_proto::v1::Intent;
 use crate::args::{DeleteArgs, DeleteIntent, GetArgs, KeyArgs, PutArgs, PutIntent, WriteArgs};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
-use crate::{show, style, token};
+use crate::{input, show, style, token};
 
 /// `driftkv get`.
 pub async fn get(args: &GetArgs) -> Result<(), Failure> {
@@ -112,14 +113,12 @@ fn write_failure(error: &KvError, options: &PutOptions) -> Failure {
 
 fn read_value(args: &PutArgs) -> Result<Bytes, Failure> {
     match (&args.file, args.value.as_deref()) {
-        (Some(path), _) => fs::read(path).map(Bytes::from).map_err(|error| Failure::io(path, &error)),
+        (Some(path), _) => input::bytes(path, FRAME_BYTES_MAX).map(Bytes::from),
         (None, Some("-")) => {
             if std::io::stdin().is_terminal() {
                 eprintln!("{}", style::Paint::stderr().dim("reading the value from the terminal; end with Ctrl-D"));
             }
-            let mut value = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut value);
-            read.map(|_| Bytes::from(value)).map_err(|error| Failure::failed(format!("stdin: {error}")))
+            input::bytes(Path::new(input::STDIN), FRAME_BYTES_MAX).map(Bytes::from)
         }
         (None, value) => Ok(Bytes::from(value.unwrap_or_default().to_owned())),
     }

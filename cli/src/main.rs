@@ -10,6 +10,7 @@ mod cluster_file;
 mod demo;
 mod endpoints;
 mod error;
+mod input;
 mod kv;
 mod lab;
 mod manual;

@@ -10,10 +10,13 @@ pub mod process;
 pub mod settle;
 pub mod signals;
 
+use driftkv_operator::manifest::TEXT_BYTES_MAX;
+
 use crate::args::UpArgs;
 use crate::cluster_file::ClusterFile;
 use crate::endpoints;
 use crate::error::Failure;
+use crate::input;
 use crate::style::{self, Paint, duration};
 use data_dir::DataDir;
 use group::{Event, Group};
@@ -26,7 +29,7 @@ const BASE_PORT_DEFAULT: u16 = driftkv_proto::CLIENT_PORT;
 
 /// Runs the command until a signal comes.
 pub async fn run(args: &UpArgs) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::io(&args.file, &error))?;
+    let text = input::text(&args.file, TEXT_BYTES_MAX)?;
     let manifest = plan::manifest(&text, &args.file.display().to_string())?;
     let data = DataDir::open(&endpoints::data_dir(args.data.as_deref()))?;
     let before = ClusterFile::read(data.path())?;

@@ -124,8 +124,10 @@ impl Config {
             let is_open = |id: &str| matches!(matches.value_source(id), None | Some(ValueSource::DefaultValue));
             file::read(&path)?.fill(&mut flags, is_open);
         }
-        if flags.otlp_endpoint.is_none() {
-            flags.otlp_endpoint = environment::otlp_endpoint(|name| std::env::var(name).ok());
+        if flags.otlp_endpoint.is_none()
+            && let Some((variable, endpoint)) = environment::otlp_endpoint(|name| std::env::var(name).ok())
+        {
+            (flags.otlp_endpoint, flags.otlp_variable) = (Some(endpoint), Some(variable));
         }
         rules::check(flags).map_err(LoadError::Rules)
     }

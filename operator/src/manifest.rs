@@ -15,7 +15,7 @@ use crate::crd::{API_VERSION, KIND, KVCluster, KVClusterSpec};
 /// Longest `metadata.name`: names of pods and volumes are made from it.
 pub const NAME_BYTES_MAX: usize = 40;
 /// Longest manifest, and most documents in one: each is read with its lines where they are in the file.
-const TEXT_BYTES_MAX: usize = 1 << 20;
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 const DOCUMENTS_MAX: usize = 100;
 /// Longest name of a zone.
 const ZONE_BYTES_MAX: usize = 63;

@@ -6,15 +6,18 @@ use driftkv_lab::plan::{Arrivals, Pace, Plan, PlanError, Reads, Request, Routing
 
 use crate::args::{LoadArgs, Mode, lab};
 use crate::error::Failure;
+use crate::input;
 
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 const IN_FLIGHT_DEFAULT: u32 = 1_000;
+/// Of a plan in a file: far more than one says.
+const PLAN_BYTES_MAX: usize = 1 << 20;
 
 /// The plan of `args`, checked.
 pub fn of(args: &LoadArgs) -> Result<Plan, Failure> {
     let mut plan: Plan = match &args.plan {
         Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| Failure::io(file, &error))?;
+            let text = input::text(file, PLAN_BYTES_MAX)?;
             let wrong = |error| Failure::usage(format!("{}: not a plan: {error}", file.display()));
             serde_json::from_str(&text).map_err(wrong)?
         }

@@ -8,9 +8,9 @@ const PREFIX: &str = "DRIFTKV_";
 /// Where OpenTelemetry has every program look for its collector, the more special name first.
 const OTLP: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// The collector that the environment names. `value`: of a variable.
-pub fn otlp_endpoint(value: impl Fn(&str) -> Option<String>) -> Option<String> {
-    OTLP.iter().filter_map(|name| value(name)).find(|value| !value.is_empty())
+/// The variable that names a collector, and what it says. `value`: of a variable.
+pub fn otlp_endpoint(value: impl Fn(&str) -> Option<String>) -> Option<(&'static str, String)> {
+    OTLP.into_iter().filter_map(|name| Some((name, value(name)?))).find(|(_, value)| !value.is_empty())
 }
 
 /// A sentence for each of `names` that is nearly, but not quite, one of the `known`.
@@ -41,15 +41,15 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance, misspelt, otlp_endpoint};
+    use super::{OTLP, distance, misspelt, otlp_endpoint};
 
     #[test]
     fn the_collector_of_traces_wins_over_that_of_everything_and_empty_is_unset() {
         let both =
             |name: &str| Some(if name.contains("TRACES") { "http://traces:1" } else { "http://all:2" }.to_owned());
-        assert_eq!(otlp_endpoint(both).as_deref(), Some("http://traces:1"));
+        assert_eq!(otlp_endpoint(both), Some((OTLP[0], "http://traces:1".to_owned())));
         let all = |name: &str| Some(if name.contains("TRACES") { "" } else { "http://all:2" }.to_owned());
-        assert_eq!(otlp_endpoint(all).as_deref(), Some("http://all:2"));
+        assert_eq!(otlp_endpoint(all), Some((OTLP[1], "http://all:2".to_owned())));
         assert_eq!(otlp_endpoint(|_| None), None);
     }
 

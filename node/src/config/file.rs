@@ -1,6 +1,7 @@
 //! The `--config` file: one YAML mapping, each key a flag without its dashes.
 //! Invariant: an unknown or doubled key, or a value of the wrong kind, is an error with its line and column.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -74,12 +75,17 @@ settings! {
 /// The settings of the file at `path`. Errors: it cannot be read, or is not such a file.
 pub fn read(path: &Path) -> Result<File, LoadError> {
     let unreadable = |error: std::io::Error| LoadError::File(format!("--config {}: {error}", path.display()));
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > FILE_BYTES_MAX {
+    let mut text = String::new();
+    // The limit holds while reading: a device or a pipe has no size, and may have no end.
+    let mut file = std::fs::File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    if file.limit() == 0 {
         let path = path.display();
-        return Err(LoadError::File(format!("--config {path}: it has {bytes} bytes; allowed is {FILE_BYTES_MAX}")));
+        return Err(LoadError::File(format!(
+            "--config {path}: it has more bytes than the {FILE_BYTES_MAX} that are allowed"
+        )));
     }
-    parse(&std::fs::read_to_string(path).map_err(unreadable)?, &path.display().to_string())
+    parse(&text, &path.display().to_string())
 }
 
 /// `file`: its name in errors.
@@ -92,6 +98,8 @@ fn parse(text: &str, file: &str) -> Result<File, LoadError> {
         let (line, column) = (at.line(), at.column());
         // The parser puts the place last; a place is read first.
         let words = words.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&words);
+        // Its advice to programmers helps nobody here.
+        let words = words.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         LoadError::File(format!("{file}:{line}:{column}: {words}"))
     })
 }

@@ -181,6 +181,9 @@ pub struct Flags {
     /// [env: also OTEL_EXPORTER_OTLP_ENDPOINT]
     #[arg(long, env = "DRIFTKV_OTLP_ENDPOINT", help_heading = TRACES, value_name = "http://HOST:PORT")]
     pub otlp_endpoint: Option<String>,
+    /// The variable that set it, if that is not one of ours.
+    #[arg(skip)]
+    pub otlp_variable: Option<&'static str>,
     /// Of requests that come without a trace of their own, how many begin one, such as 0.05 or 5%
     #[arg(long, env = "DRIFTKV_OTLP_SAMPLE", help_heading = TRACES, value_name = "SHARE",
           default_value_t = Ratio(10_000))]

@@ -144,7 +144,7 @@ impl Problems {
     }
 
     fn telemetry(&mut self, flags: &Flags) {
-        self.collector("--otlp-endpoint", flags.otlp_endpoint.as_deref());
+        self.collector(flags.otlp_variable.unwrap_or("--otlp-endpoint"), flags.otlp_endpoint.as_deref());
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&flags.log_level) {
             self.add(format!("--log-level is {:?}: {error}", flags.log_level));
         }

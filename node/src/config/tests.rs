@@ -285,3 +285,23 @@ fn the_example_in_the_help_can_be_run() {
     let file: Vec<&str> = file.take_while(|line| line.starts_with("  ")).collect();
     load_with_file(&file.join("\n"), &[]).unwrap();
 }
+
+#[test]
+fn a_file_without_end_is_refused_at_the_limit() {
+    let refused = load(&[&["--config", "/dev/zero"], &NEEDED[..]].concat()).unwrap_err().to_string();
+    assert_eq!(refused, "--config /dev/zero: it has more bytes than the 1048576 that are allowed");
+}
+
+#[test]
+fn a_doubled_key_is_refused_in_words_for_people() {
+    assert_eq!(file_error("zone: a\nzone: b\n"), ":2:1: duplicate mapping key: zone");
+}
+
+#[test]
+fn a_wrong_collector_is_named_as_it_was_set() {
+    let mut flags = <Flags as clap::Parser>::parse_from(["driftkv-node", "--name", "demo-0", "--data", "d"]);
+    flags.otlp_endpoint = Some("localhost:4317".to_owned());
+    let wrong = |flags: Flags| super::rules::check(flags).unwrap_err().remove(0);
+    flags.otlp_variable = Some("OTEL_EXPORTER_OTLP_ENDPOINT");
+    assert!(wrong(flags).starts_with("OTEL_EXPORTER_OTLP_ENDPOINT is \"localhost:4317\"; allowed is http://HOST:PORT"));
+}
