@@ -109,6 +109,7 @@ struct Inner {
     records: Counter,
     bytes: Counter,
     batch: Histogram,
+    spans_dropped: Counter,
 }
 
 /// Of one kind of operation.
@@ -144,6 +145,7 @@ impl Default for Inner {
             records: Counter::default(),
             bytes: Counter::default(),
             batch: Histogram::new(RECORDS),
+            spans_dropped: Counter::default(),
             registry: Registry::default(),
             outcomes: outcomes.clone(),
         };
@@ -165,6 +167,8 @@ impl Default for Inner {
         let words = "Keys and values written by syncs";
         registry.register_with_unit("synced", words, Unit::Bytes, inner.bytes.clone());
         registry.register("sync_batch_records", "Records made durable by one sync", inner.batch.clone());
+        let words = "Spans that did not reach the collector";
+        registry.register("trace_spans_dropped", words, inner.spans_dropped.clone());
         Inner { registry, ..inner }
     }
 }
@@ -212,6 +216,11 @@ impl Metrics {
     /// A client's request failed, or was refused before the engine saw it.
     pub fn refused(&self, operation: Operation, failure: &Failure) {
         self.0.outcomes.get_or_create(&outcome(operation, "none", result(failure))).inc();
+    }
+
+    /// So many more spans did not reach the collector.
+    pub fn spans_dropped(&self, count: u64) {
+        self.0.spans_dropped.inc_by(count);
     }
 
     /// A replica acknowledged a fresh put.

@@ -204,7 +204,7 @@ impl Engine {
         if is_tick {
             self.tick_due = self.node.next_wake();
             if let Some(spans) = &mut self.spans {
-                spans.sweep(at);
+                self.metrics.spans_dropped(spans.sweep(at));
             }
         }
     }

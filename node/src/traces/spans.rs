@@ -86,6 +86,8 @@ pub struct Spans {
     scope: InstrumentationScope,
     /// Of requests that come without a trace, how many in a million begin one.
     sampled: u32,
+    /// Dropped spans that the last sweep knew of.
+    dropped: u64,
     /// By the engine's token.
     clients: HashMap<u64, Open>,
     /// By who asked, and the asker's operation.
@@ -108,6 +110,7 @@ impl Spans {
             wall: Wall::look(),
             scope: InstrumentationScope::builder("driftkv-node").with_version(env!("CARGO_PKG_VERSION")).build(),
             sampled,
+            dropped: 0,
             clients: HashMap::new(),
             asked: HashMap::new(),
             running: BTreeMap::new(),
@@ -243,8 +246,8 @@ impl Spans {
         self.asked.retain(|(from, _), _| *from != peer);
     }
 
-    /// Tells of questions that nobody answered, and forgets what is over.
-    pub fn sweep(&mut self, now: Instant) {
+    /// Tells of questions that nobody answered, and forgets what is over. Gives how many spans were dropped since the last time.
+    pub fn sweep(&mut self, now: Instant) -> u64 {
         self.wall.follow(now);
         let is_old = |since: Instant| now.saturating_duration_since(since) > OPEN_FOR;
         let old: Vec<_> = self.asking.extract_if(.., |_, open| is_old(open.since)).collect();
@@ -253,6 +256,8 @@ impl Spans {
         }
         self.asked.retain(|_, open| !is_old(open.since));
         self.running.retain(|_, (_, since)| !is_old(*since));
+        let before = std::mem::replace(&mut self.dropped, self.exporter.dropped());
+        self.dropped - before
     }
 
     fn tell(&self, open: Open, ended: Instant, status: Status, mut attributes: Vec<KeyValue>) {

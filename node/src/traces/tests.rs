@@ -1,7 +1,9 @@
 //! The text of a span, and a collector that is not there.
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use driftkv_core::effect::{Achieved, Reply};
@@ -52,7 +54,7 @@ fn request(spans: &mut Spans, token: u64, caller: Option<Trace>) {
 #[tokio::test]
 async fn without_a_collector_spans_are_dropped_and_counted_and_nobody_waits() {
     let (exporter, task) = Exporter::new("http://127.0.0.1:1", "n0").unwrap();
-    let dropped = exporter.dropped();
+    let dropped = exporter.dropped_later();
     let mut spans = Spans::new(exporter, 0);
     let begin = Instant::now();
     for token in 1..=5_000 {
@@ -60,6 +62,7 @@ async fn without_a_collector_spans_are_dropped_and_counted_and_nobody_waits() {
     }
     assert!(begin.elapsed() < Duration::from_secs(20), "20,000 spans took {:?}", begin.elapsed());
     assert_eq!(dropped.load(Ordering::Relaxed), 20_000 - 8_192, "queue, store, sync and put; the queue takes 8,192");
+    assert_eq!((spans.sweep(begin), spans.sweep(begin)), (20_000 - 8_192, 0), "the metric counts each once");
     drop(spans);
     // The task has no one to export to, and still comes to its end.
     tokio::time::timeout(Duration::from_secs(120), task.run()).await.unwrap();
@@ -78,4 +81,49 @@ async fn only_the_sampled_and_those_that_bring_a_trace_are_recorded() {
     let mut all = Spans::new(exporter, 1_000_000);
     (1..=100).for_each(|token| request(&mut all, token, None));
     assert_eq!(queued.queued(), 404);
+}
+
+/// What is logged by this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains("are dropped")).map(str::to_owned).collect()
+    }
+}
+
+/// A collector that takes connections and never answers: no batch fails for as long as this test lasts.
+#[tokio::test]
+async fn the_log_says_how_many_found_the_queue_full_and_how_many_were_left_at_the_end() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (exporter, task) = Exporter::new(&format!("http://{}", silent.local_addr().unwrap()), "n0").unwrap();
+    let mut spans = Spans::new(exporter, 0);
+    (1..=2_500).for_each(|token| request(&mut spans, token, parse(TEXT)));
+    let exporting = tokio::spawn(task.run());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while log.lines().is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(log.lines()[0].contains("dropped=1808 "), "{:?}", log.lines());
+    drop(spans);
+    tokio::time::timeout(Duration::from_secs(60), exporting).await.unwrap().unwrap();
+    let lines = log.lines();
+    assert!(lines.len() == 2 && lines[1].contains("dropped=10000 "), "{lines:?}");
 }
