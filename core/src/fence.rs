@@ -114,7 +114,8 @@ impl Node {
         if is_behind {
             let why = format!(
                 "{from} has seen this incarnation at boot {}, commit {}, which this disk does not know: it began boot {boot} at \
-                 commit {} and was rolled back. Move the data directory aside and start with an empty one",
+                 commit {} and was rolled back. No copy of this disk can be used: this node is lost to its cluster; keep the others running. \
+                 Nodes cannot be replaced yet: only a new cluster has all its replicas again",
                 seen.0, seen.1.0, self.commit_at_boot.0
             );
             self.halt(store, why);

@@ -146,7 +146,9 @@ impl Node {
     /// Why this node takes no requests; `None`: it does.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
         if self.fence.halted.is_some() {
-            return Some("its disk was rolled back; move the data directory aside and start with an empty one");
+            return Some(
+                "its disk was rolled back, and it serves no more; keep the other nodes running (its log says more)",
+            );
         }
         if self.synced < self.boot_commit {
             return Some("its boot count is not on disk yet");

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use driftkv_core::id::Incarnation;
 
+use super::LOST;
+
 const INCARNATION: &str = "incarnation";
 
 /// Why the directory cannot be used. Nothing in it was changed.
@@ -25,10 +27,14 @@ pub enum DirError {
     #[error("data directory {0} is locked: another process is using it; stop that one or choose another directory")]
     Locked(PathBuf),
     /// The incarnation file is not one of ours.
-    #[error("{0} is damaged: it should hold 16 hexadecimal digits; restore it, or move the whole directory aside")]
+    #[error(
+        "{0} is damaged: it should hold 16 hexadecimal digits; put it back as it was, it never changes; without it: {LOST}"
+    )]
     Damaged(PathBuf),
     /// There is a database but nothing that says whose.
-    #[error("data directory {0} holds a database but no incarnation; move it aside and start with an empty one")]
+    #[error(
+        "data directory {0} holds a database but no incarnation; put that file back as it was, it never changes; without it: {LOST}"
+    )]
     NoIncarnation(PathBuf),
 }
 

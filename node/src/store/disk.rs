@@ -14,6 +14,7 @@ use driftkv_core::id::CommitNo;
 use driftkv_core::store::{Pair, Space, Store, StoreError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::LOST;
 use super::dir::DataDir;
 use super::journal;
 
@@ -127,8 +128,7 @@ pub fn open(dir: &DataDir, memory: Memory) -> Result<(DiskStore, Syncer), StoreE
     journal::check(&path)?;
     guarded("opening", || open_engine(&path, memory)).map_err(|StoreError(why)| {
         StoreError(format!(
-            "the database in {} cannot be opened: {why}. If its disk is sound, move the data directory aside and replace \
-             this node by one with an empty directory",
+            "the database in {} cannot be opened: {why}. If the disk answers again, start once more; if it does not, or says the same: {LOST}",
             path.display()
         ))
     })

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use driftkv_core::store::StoreError;
 use twox_hash::XxHash3_64;
 
+use super::LOST;
 use super::disk::{CommitRange, LAST_COMMIT};
 
 const START: u8 = 1;
@@ -73,8 +74,7 @@ fn io_failed(path: &Path, error: &io::Error) -> StoreError {
 
 fn damaged(path: &Path, at: u64, what: &str) -> StoreError {
     StoreError(format!(
-        "{} is damaged at byte {at} ({what}); nothing was changed. Check the disk, move the data directory aside and \
-         replace this node by one with an empty directory",
+        "{} is damaged at byte {at} ({what}); nothing was changed. Check the disk. {LOST}",
         path.display()
     ))
 }

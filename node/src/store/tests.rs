@@ -133,5 +133,10 @@ fn a_damaged_or_missing_incarnation_is_refused() {
     std::fs::write(path.path().join("incarnation"), "nonsense").unwrap();
     assert!(matches!(DataDir::open(path.path()), Err(DirError::Damaged(_))));
     std::fs::remove_file(path.path().join("incarnation")).unwrap();
-    assert!(matches!(DataDir::open(path.path()), Err(DirError::NoIncarnation(_))));
+    let missing = DataDir::open(path.path()).unwrap_err();
+    assert!(matches!(missing, DirError::NoIncarnation(_)));
+    assert!(
+        missing.to_string().contains("lost to its cluster"),
+        "nobody is told to begin with an empty one: {missing}"
+    );
 }

@@ -52,7 +52,7 @@ async fn a_half_open_peer_costs_nobody_a_deadline_and_is_back_three_seconds_afte
     cluster.replicas_identical().await;
 }
 
-/// The half-open node itself hears the others and is not heard: its clients are answered, whatever the answer, by their deadline.
+/// The half-open node itself is heard, over the streams that it dialled, and hears nothing of the others: its clients are answered, whatever the answer, by their deadline.
 async fn answers_in_time(cluster: &Cluster, key: &str) {
     let client = cluster.client_of(2);
     let timeout = Some(Duration::from_secs(1));

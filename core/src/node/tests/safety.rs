@@ -27,7 +27,7 @@ fn a_disk_restored_to_the_end_of_an_earlier_boot_stops_its_node_for_good() {
     net.restart(0, copy);
     assert_eq!(net.nodes[0].boot(), 2, "the same count once more");
     let why = net.halts[&0].clone().unwrap();
-    assert!(why.contains("rolled back"), "{why}");
+    assert!(why.contains("rolled back") && why.contains("keep the others running") && !why.contains("empty"), "{why}");
     net.put(0, 1, put_of("v", 1));
     assert!(net.replies[&1].is_err());
     for _ in 0..3 {
