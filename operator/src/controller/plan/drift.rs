@@ -9,7 +9,6 @@ use super::{Change, Doomed, Inputs};
 use crate::controller::kind::Kind;
 use crate::controller::observe::Found;
 use crate::controller::reason::Reason;
-use crate::controller::resources::Wanted;
 
 /// The difference between what is wanted and what is.
 #[derive(Clone, Debug, Default, PartialEq)]
