@@ -212,7 +212,7 @@ fn a_hole_between_journals_is_refused_by_file_and_place() {
     let (path, old, _) = two_journals();
     change(&old, |content| content.truncate(content.len() - 1));
     let why = serve(path.path()).unwrap_err();
-    assert!(why.contains(&old.display().to_string()) && why.contains("replace this node"), "{why}");
+    assert!(why.contains(&old.display().to_string()) && why.contains("lost to its cluster"), "{why}");
 }
 
 #[test]
