@@ -30,6 +30,9 @@ pub use channel::admin;
 pub use options::{GetOptions, PutOptions, TIMEOUT_DEFAULT};
 pub use session::Session;
 
+/// Less time than this is not worth another attempt.
+const ATTEMPT_LEAST: Duration = Duration::from_millis(5);
+
 /// Sends each request to one node, and to others while that may help. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -155,10 +158,14 @@ impl Client {
             };
             let error = write.after_failure(error);
             let pause = route.after_failure(is_silent, rand::random());
-            if !error.is_retriable() || Instant::now() + pause >= deadline {
+            if !error.is_retriable() || Instant::now() + pause + ATTEMPT_LEAST >= deadline {
                 return Err(error);
             }
             sleep(pause).await;
+            // It may have slept for longer; what this attempt was told says more than that there was no time for another.
+            if Instant::now() + ATTEMPT_LEAST >= deadline {
+                return Err(error);
+            }
         }
     }
 }
