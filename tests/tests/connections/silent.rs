@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use driftkv_tests::bench::usage::Usage;
 use driftkv_tests::cluster::{Cluster, NodeProcess, Shape, eventually};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use crate::{allow_many_files, open_files, serves};
 
@@ -15,15 +14,13 @@ const SERVED_MAX: Duration = Duration::from_secs(4);
 /// How long the node's use of the processor is measured.
 const WATCHED: Duration = Duration::from_secs(1);
 
-/// Opens them all, and waits for the first 1,024 to be accepted. The rest may have to wait for that, and so not here.
-async fn open_silent(node: &NodeProcess) -> JoinSet<()> {
-    let (files, address) = (open_files(node), node.client);
-    let mut silent = JoinSet::new();
+/// Opens them one after the other, for those that overflow the system's queue try again only after seconds; waits for the first
+/// 1,024 to be accepted. The rest may have to wait for that, and so not here.
+async fn open_silent(node: &NodeProcess) -> Vec<TcpStream> {
+    let files = open_files(node);
+    let mut silent = Vec::new();
     for _ in 0..SILENT {
-        silent.spawn(async move {
-            let _open = TcpStream::connect(address).await.expect("somebody listens");
-            std::future::pending().await
-        });
+        silent.push(TcpStream::connect(node.client).await.expect("somebody listens"));
     }
     eventually("1,024 are accepted", async || (open_files(node) >= files + 1_024).then_some(())).await;
     silent
