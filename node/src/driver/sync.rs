@@ -27,7 +27,8 @@ impl Sync {
         thread::Builder::new().name("driftkv-sync".to_owned()).spawn(move || {
             while asked.recv().is_ok() {
                 let began = Instant::now();
-                match guarded("syncing", || faults.before_sync().and_then(|()| syncer.sync())) {
+                let sync = || faults.before_sync().and_then(|()| syncer.sync_held(|| faults.hold_sync()));
+                match guarded("syncing", sync) {
                     Ok(commit) => {
                         metrics.synced(syncer.last(), began.elapsed());
                         if finished.blocking_send(commit).is_err() {

@@ -278,11 +278,17 @@ fn merge(
 impl Syncer {
     /// Makes every commit made so far durable and returns the newest. Errors: the disk failed; abort, never retry.
     pub fn sync(&mut self) -> Result<CommitNo, StoreError> {
+        self.sync_held(|| {})
+    }
+
+    /// The same, with `hold` between the write and the wait for the disk.
+    pub fn sync_held(&mut self, hold: impl FnOnce()) -> Result<CommitNo, StoreError> {
         self.last = Written::default();
         let commits: Vec<(CommitNo, Writes)> = lock(&self.overlay).commits.drain(..).collect();
         let (Some((first, _)), Some((last, _))) = (commits.first(), commits.last()) else { return Ok(self.durable) };
         let (first, last) = (*first, *last);
-        let mut batch = self.engine.db.batch().durability(None);
+        // In the system's hands before the wait for the disk begins, and not in a buffer of ours.
+        let mut batch = self.engine.db.batch().durability(Some(PersistMode::Buffer));
         for ((space, key), value) in commits.iter().flat_map(|(_, writes)| writes) {
             let space = self.engine.space(*space);
             match value {
@@ -296,6 +302,7 @@ impl Syncer {
             batch.insert(self.engine.space(space), LAST_COMMIT, range.encode());
         }
         batch.commit().map_err(|e| failed("writing", e))?;
+        hold();
         self.engine.db.persist(PersistMode::SyncData).map_err(|e| failed("syncing", e))?;
         // Before anything is acknowledged on its strength: what the log of a killed node shows last was durable.
         tracing::trace!(commit = last.0, "synced");

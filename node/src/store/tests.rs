@@ -140,3 +140,22 @@ fn a_damaged_or_missing_incarnation_is_refused() {
         "nobody is told to begin with an empty one: {missing}"
     );
 }
+
+/// Whoever ends the process while a slow disk holds a sync back leaves its bytes in the journal, not yet durable.
+#[test]
+fn a_sync_that_is_held_back_has_written_its_bytes() {
+    let path = TempDir::new().unwrap();
+    let (_dir, mut store, mut syncer) = open(&path);
+    store.put(Space::Data, bytes(1), bytes(1));
+    let commit = store.commit().unwrap();
+    let mut written = CommitNo(0);
+    let durable = syncer.sync_held(|| {
+        let journals = journal::journals(&path.path().join("db")).unwrap();
+        let content = std::fs::read(journals.last().unwrap()).unwrap();
+        let mut from = content.as_slice();
+        while let Ok(Some((batch, _))) = journal::read_batch(&mut from) {
+            written = CommitNo(batch.commits.last);
+        }
+    });
+    assert_eq!((durable.unwrap(), written), (commit, commit));
+}

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{counters, experiment, lawless, ms, node, states, with};
 
-/// How long `before_sync` blocks; it must not fail.
+/// How long a sync is held back.
 fn held(node: &super::Faults) -> Duration {
     let began = Instant::now();
-    node.before_sync().unwrap();
+    node.hold_sync();
     began.elapsed()
 }
 
