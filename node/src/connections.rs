@@ -32,8 +32,9 @@ pub const OTHERS_MAX: usize = 4_096;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How an HTTP/2 client greets (RFC 9113, 3.4).
 const GREETING: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// When more of a greeting that has begun is looked for. What is there already is never waited for.
-const GREETING_POLL: Duration = Duration::from_millis(20);
+/// When more of a greeting that has begun is looked for: seldom, since thousands may begin one and leave it at that. Clients send
+/// theirs in one piece, and what is there already is never waited for.
+const GREETING_POLL: Duration = Duration::from_millis(250);
 /// So many new connections are remembered before those that have spoken are looked for.
 const SILENT_FEW: usize = 1_024;
 /// Refused ones that have not gone yet.
