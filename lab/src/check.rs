@@ -89,6 +89,9 @@ pub enum CheckError {
         /// Why.
         error: KvError,
     },
+    /// An endpoint is no address; nothing was read.
+    #[error(transparent)]
+    Endpoint(KvError),
     /// A task of the check panicked.
     #[error("the check failed: {0}")]
     Broken(String),

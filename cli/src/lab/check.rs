@@ -5,7 +5,7 @@ use driftkv_lab::check::{self, CheckError, Place, Reading, Verdict};
 use crate::args::{CheckArgs, Output};
 use crate::endpoints::Endpoints;
 use crate::error::Failure;
-use crate::style;
+use crate::style::{self, count};
 
 /// Runs the command.
 pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
@@ -20,7 +20,10 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     match (verdict.lost_count, verdict.wrong_count) {
         (0, 0) => Ok(()),
-        (lost, wrong) => Err(Failure::failed(format!("{lost} acknowledged writes are lost, {wrong} values are wrong"))),
+        (lost, wrong) => {
+            let (lost, wrong) = (count(lost, "acknowledged write"), count(wrong, "value"));
+            Err(Failure::failed(format!("lost: {lost}; not as they should be: {wrong}")))
+        }
     }
 }
 
@@ -28,19 +31,21 @@ fn failure(error: &CheckError) -> Failure {
     match error {
         CheckError::Unreadable { .. } => Failure::unavailable(error.to_string())
             .hint("Nothing is said of writes that cannot be read; `driftkv status` shows who is reachable."),
-        CheckError::History(_) | CheckError::Buckets { .. } => Failure::usage(error.to_string()),
+        CheckError::History(_) | CheckError::Buckets { .. } | CheckError::Endpoint(_) => {
+            Failure::usage(error.to_string())
+        }
         CheckError::Broken(_) => Failure::failed(error.to_string()),
     }
 }
 
 fn text(verdict: &Verdict) -> String {
-    let runs = if verdict.runs == 1 { "1 run".to_owned() } else { format!("{} runs", verdict.runs) };
     let mut text = format!(
-        "{runs}, {} keys: {} writes acknowledged, {} of unknown outcome; {} values there{}\n",
-        verdict.keys,
-        verdict.acknowledged,
+        "{}, {}: {} acknowledged, {} of unknown outcome; {} there{}\n",
+        count(verdict.runs as u64, "run"),
+        count(verdict.keys as u64, "key"),
+        count(verdict.acknowledged, "write"),
         verdict.unknown,
-        verdict.values,
+        count(verdict.values, "value"),
         if verdict.foreign == 0 { String::new() } else { format!(", {} of others", verdict.foreign) },
     );
     for Place { key, value_id, why } in verdict.lost.iter().chain(&verdict.wrong) {

@@ -23,8 +23,7 @@ pub(super) async fn all(written: &Written, keys: Vec<String>, reading: &Reading)
         let mut endpoints = reading.endpoints.clone();
         let count = endpoints.len().max(1);
         endpoints.rotate_left(number % count);
-        let unreadable = |error| CheckError::Unreadable { key: "no key was read".to_owned(), error };
-        let client = Client::connect(endpoints).map_err(unreadable)?;
+        let client = Client::connect(endpoints).map_err(CheckError::Endpoint)?;
         let (left, bucket, fillers) = (Arc::clone(&left), written.bucket.clone(), written.fillers.clone());
         let options = GetOptions { mode: ReadMode::Eventual, r: reading.r, timeout: Some(reading.timeout) };
         readers.spawn(async move {

@@ -71,29 +71,30 @@ fn number(path: &Path, run: &str) -> Result<u64, CheckError> {
 fn add(written: &mut Written, reader: &mut Reader, start_ns: u128) -> Result<(), CheckError> {
     // What the answer to an operation showed; a read-modify-write has two answers under one number.
     let mut shown: HashMap<u64, Vec<String>> = HashMap::new();
-    let mut pending: Vec<(Record, Option<ContextIn>)> = Vec::new();
+    let mut pending: Vec<Record> = Vec::new();
     for record in reader {
-        let record = record?;
+        let mut record = record?;
         let qualified = |id: &str| if id.contains('/') { id.to_owned() } else { format!("{}/{id}", record.run) };
         if record.status == Status::Ok {
             let of_reads = record.returned.iter().map(|value| qualified(&value.value_id));
             shown.entry(record.seq).or_default().extend(of_reads.chain(record.value_id.as_deref().map(qualified)));
         }
         if matches!(record.op, Op::Put | Op::Delete | Op::RmwPut) {
-            let basis = record.ctx_in.clone();
-            pending.push((Record { returned: Vec::new(), ctx_out: None, ctx_in: None, ..record }, basis));
+            // Histories are long, and contexts are not looked into.
+            record.ctx_out = None;
+            pending.push(record);
         }
     }
-    for (record, basis) in pending {
-        let write = write(&record, basis.as_ref(), &shown, start_ns);
+    for record in pending {
+        let write = write(&record, &shown, start_ns);
         written.keys.entry(record.key).or_default().push(write);
     }
     Ok(())
 }
 
-fn write(record: &Record, basis: Option<&ContextIn>, shown: &HashMap<u64, Vec<String>>, start_ns: u128) -> Write {
+fn write(record: &Record, shown: &HashMap<u64, Vec<String>>, start_ns: u128) -> Write {
     let own = format!("{}/{}", record.run, record.value_id.as_deref().unwrap_or_default());
-    let covers = match basis {
+    let covers = match &record.ctx_in {
         Some(ContextIn { intent: Intent::AddSibling, .. }) | None => Covers::These(Vec::new()),
         Some(ContextIn { intent: Intent::WithContext, seq: Some(seq), .. }) => {
             let seen = shown.get(seq).into_iter().flatten();

@@ -114,9 +114,9 @@ fn pause(attempts: u32, nodes: usize) -> Duration {
     if rounds == 0 { Duration::ZERO } else { (PAUSE_FIRST * (1 << rounds.min(6))).min(PAUSE_MAX) }
 }
 
-/// A failure of all attempts together: a later refusal does not undo what an earlier one may have done.
+/// A failure of all attempts together: a later refusal does not undo what an earlier one may have done, and is no answer to it.
 fn doubted(failed: Failed, is_in_doubt: bool) -> Failed {
-    if is_in_doubt { Failed { status: Status::Info, ..failed } } else { failed }
+    if is_in_doubt { Failed { status: Status::Info, is_censored: true, ..failed } } else { failed }
 }
 
 async fn connected(link: Option<&Link>, patience: Duration) -> Result<(&Link, Session), KvError> {

@@ -206,7 +206,10 @@ fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
     let mut forged: Value = serde_json::from_str(put).unwrap();
     forged["value_id"] = "0.999999999".into();
     fs::write(run.join("history.jsonl"), format!("{history}{forged}\n")).unwrap();
-    let lost = up.driftkv(&["lab", "check", "run"]).ended(1).told(&["1 acknowledged writes are lost"]);
+    let lost = up
+        .driftkv(&["lab", "check", "run"])
+        .ended(1)
+        .told(&["lost: 1 acknowledged write; not as they should be: 0 values"]);
     assert!(lost.text().contains("0.999999999 was acknowledged and is lost"), "{}", lost.text());
     up.driftkv(&["lab", "check", "nowhere"]).ended(2).told(&["nowhere/history.jsonl"]);
 }
