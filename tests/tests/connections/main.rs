@@ -12,7 +12,8 @@ mod unary;
 use std::time::{Duration, Instant};
 
 use driftkv_proto::client::{Client, GetOptions, PutOptions};
-use driftkv_tests::cluster::NodeProcess;
+use driftkv_tests::bench::usage::Usage;
+use driftkv_tests::cluster::{Cluster, NodeProcess, Shape};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Every request is given this long; the machine may be busy.
@@ -30,6 +31,23 @@ async fn serves(client: &Client, name: &str, count: usize) -> Duration {
         slowest = slowest.max(began.elapsed());
     }
     slowest
+}
+
+/// Three nodes that have done their first work, with a value of so many bytes at `b`, `large`; a client of the first, and what
+/// that holds in memory.
+async fn with_large_value(bytes: usize) -> (Cluster, Client, u64) {
+    let cluster = Cluster::start(Shape::of(3)).await;
+    cluster.all_reach_each_other().await;
+    let client = cluster.client_of(0);
+    client.put("b", "large", vec![7; bytes], PutOptions::default()).await.unwrap();
+    serves(&client, "before", 5).await;
+    let before = Usage::of(cluster.nodes[0].pid()).resident_bytes;
+    (cluster, client, before)
+}
+
+/// How much more memory than `before` a node holds.
+fn growth_bytes(node: &NodeProcess, before: u64) -> u64 {
+    Usage::of(node.pid()).resident_bytes.saturating_sub(before)
 }
 
 /// Lets this process, and the nodes that it starts, have `count` connections open and then some.

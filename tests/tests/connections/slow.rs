@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use driftkv_proto::client::PutOptions;
 use driftkv_proto::v1::kv_client::KvClient;
 use driftkv_proto::v1::{GetRequest, SessionRequest, session_request};
-use driftkv_tests::bench::usage::Usage;
-use driftkv_tests::cluster::{Cluster, Shape};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::serves;
+use crate::{growth_bytes, serves, with_large_value};
 
 const READERS: usize = 4;
 const VALUE_BYTES: usize = 64 << 10;
@@ -20,13 +17,7 @@ const GROWTH_BYTES_MAX: u64 = 192 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline() {
-    let cluster = Cluster::start(Shape::of(3)).await;
-    cluster.all_reach_each_other().await;
-    let client = cluster.client_of(0);
-    client.put("b", "large", vec![7; VALUE_BYTES], PutOptions::default()).await.unwrap();
-    serves(&client, "before", 5).await;
-    let held = || Usage::of(cluster.nodes[0].pid()).resident_bytes;
-    let before = held();
+    let (cluster, client, before) = with_large_value(VALUE_BYTES).await;
     let mut sessions = Vec::new();
     for _ in 0..READERS {
         let (requests, stream) = mpsc::channel(1);
@@ -48,7 +39,7 @@ async fn readers_that_do_not_read_cost_bounded_memory_and_nobody_else_a_deadline
     for round in 0..6 {
         let slowest = serves(&client, &format!("during-{round}"), 5).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        most = most.max(held().saturating_sub(before));
+        most = most.max(growth_bytes(&cluster.nodes[0], before));
         println!("round {round}: the slowest put and get {slowest:?}; the node holds {} MiB more", most >> 20);
     }
     assert!(most < GROWTH_BYTES_MAX, "{READERS} readers cost {} MiB", most >> 20);

@@ -1,19 +1,15 @@
 //! Many unary calls on one connection whose client lets no reply through: HTTP/2 by hand (RFC 9113), with windows of no byte.
 
-use std::time::Duration;
-
-use driftkv_proto::client::PutOptions;
 use driftkv_proto::v1::GetRequest;
-use driftkv_tests::bench::usage::Usage;
-use driftkv_tests::cluster::{Cluster, SOON, Shape};
+use driftkv_tests::cluster::SOON;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::serves;
+use crate::{growth_bytes, serves, with_large_value};
 
-/// As many as a connection may have at a time.
 const CALLS: u32 = 600;
+const CALLS_AT_ONCE: u32 = 20;
 const VALUE_BYTES: usize = 1 << 20;
 /// Replies of a MiB that a node keeps for one connection: 32 MiB of them.
 const HELD_MAX: u32 = 32;
@@ -54,10 +50,10 @@ fn call(stream: u32) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, stream, &headers), frame(0, END_STREAM, stream, &message)].concat()
 }
 
-/// Reads frames until every call has headers; how many of them ended with these, as refusals do.
-async fn refusals(socket: &mut TcpStream) -> u32 {
+/// Reads frames until `calls` have headers; how many of them ended with these, as refusals do.
+async fn refusals(socket: &mut TcpStream, calls: u32) -> u32 {
     let (mut answered, mut refused) = (0, 0);
-    while answered < CALLS {
+    while answered < calls {
         let mut head = [0; 9];
         socket.read_exact(&mut head).await.unwrap();
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -73,28 +69,19 @@ async fn refusals(socket: &mut TcpStream) -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unary_replies_left_unread_cost_one_connection_bounded_memory_and_the_rest_is_refused() {
-    let cluster = Cluster::start(Shape::of(3)).await;
-    cluster.all_reach_each_other().await;
-    let client = cluster.client_of(0);
-    client.put("b", "large", vec![7; VALUE_BYTES], PutOptions::default()).await.unwrap();
-    serves(&client, "before", 5).await;
-    let held = || Usage::of(cluster.nodes[0].pid()).resident_bytes;
-    let before = held();
+    let (cluster, client, before) = with_large_value(VALUE_BYTES).await;
     let mut socket = TcpStream::connect(cluster.nodes[0].client).await.unwrap();
     let no_window = [&[0, 4][..], &0u32.to_be_bytes()].concat();
     let greeting = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &no_window)].concat();
     socket.write_all(&greeting).await.unwrap();
-    // In the pace at which they are answered, more or less: all at once would be refused for other reasons.
-    let mut most = 0;
-    for number in 0..CALLS {
-        socket.write_all(&call(2 * number + 1)).await.unwrap();
-        if number % 20 == 19 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            most = most.max(held().saturating_sub(before));
-        }
+    let (mut most, mut refused) = (0, 0);
+    for first in (0..CALLS).step_by(CALLS_AT_ONCE as usize) {
+        let calls: Vec<u8> = (first..first + CALLS_AT_ONCE).flat_map(|number| call(2 * number + 1)).collect();
+        socket.write_all(&calls).await.unwrap();
+        let answered = tokio::time::timeout(SOON, refusals(&mut socket, CALLS_AT_ONCE)).await;
+        refused += answered.expect("every call has headers soon, whether or not its reply may follow");
+        most = most.max(growth_bytes(&cluster.nodes[0], before));
     }
-    let refused = tokio::time::timeout(SOON, refusals(&mut socket)).await.expect("every call has headers soon");
-    most = most.max(held().saturating_sub(before));
     println!("{refused} of {CALLS} calls were refused; the node holds {} MiB more", most >> 20);
     serves(&client, "during", 5).await;
     assert!(refused >= CALLS - HELD_MAX, "{refused} of {CALLS} were refused");
