@@ -4,7 +4,7 @@ export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS BENCH_SECONDS BENCH_KE
 CRD := crds/driftkv.io_kvclusters.yaml
 # Helm reads no file outside of its chart.
 CHART_CRD := charts/driftkv/files/kvclusters.yaml
-.PHONY: help demo up check fix test test-long sim planted bench
+.PHONY: help demo up check fix test test-long sim planted bench e2e e2e-kind
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ up: ## builds, then runs FILE (default: examples/local.yaml) as processes until 
 
 check: ## format, clippy, docs and the generated CRD, with warnings denied; changes nothing
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features driftkv-tests/e2e --locked -- -D warnings
 	cargo clippy -p driftkv-tests --bin planted --features planted --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@cargo run --quiet --locked -p driftkv-operator --bin crdgen | diff -u $(CRD) - || { echo '$(CRD) is stale: make fix writes it anew'; exit 1; }
@@ -50,3 +50,9 @@ test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten min
 	STORM_SECONDS=600 cargo test --locked -p driftkv-tests --test storm -- --nocapture
 	DAMAGE_TRIALS=500 cargo test --locked -p driftkv-node --lib store::tests::damage -- --nocapture
 	PROPTEST_CASES=20000 cargo test --locked -p driftkv-tests --test decoders
+
+e2e: ## the operator and its clusters on a real Kubernetes: that of KUBECONFIG, else one of its own (Linux, root, Go); ONLY=words chooses
+	tests/e2e/run $(ONLY)
+
+e2e-kind: ## the same on a kind cluster (docker, kind, kubectl, helm)
+	tests/e2e/run --kind $(ONLY)

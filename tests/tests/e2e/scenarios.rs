@@ -1,0 +1,28 @@
+//! Every scenario, in the order in which they run: first what a cluster is, then what may be done to it, then its end.
+
+use crate::site::Operator;
+
+mod changes;
+mod failures;
+mod life;
+
+/// A scenario: it panics if it fails.
+pub type Scenario = fn(&Operator);
+
+/// All of them.
+pub const ALL: &[(&str, Scenario)] = &[
+    ("apply to ready", life::apply_to_ready),
+    ("a settled cluster costs no write", life::settled),
+    ("two clusters in one namespace", life::two_clusters),
+    ("drift is reverted", life::drift),
+    ("a killed pod", failures::killed_pod),
+    ("all pods killed at once", failures::all_killed),
+    ("a drained machine", failures::drained),
+    ("rolling update and new settings under load", changes::rolling_update),
+    ("resources changed while a node is in a crash loop", changes::crash_loop),
+    ("a broken image and its repair", changes::broken_image),
+    ("operator killed in the middle of a rollout", changes::operator_killed),
+    ("deleted and applied again", life::delete_and_reapply),
+    ("deleted with the operator down", life::deleted_without_operator),
+    ("a namespace deleted", life::namespace_deleted),
+];
