@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// Of what was seen last: enough to understand it.
+const SEEN_CHARS_MAX: usize = 2_000;
+/// How often kubectl may fail before a look does.
+const LOOKS: u32 = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What a command said.
@@ -60,8 +64,9 @@ pub fn apply(namespace: &str, yaml: &str) {
 /// An object, or a list of them; `None`: there is none.
 pub fn get(words: &[&str]) -> Option<Value> {
     let words: Vec<&str> = ["get", "--ignore-not-found", "-o", "json"].iter().chain(words).copied().collect();
-    let said = try_kubectl(&words);
-    assert!(said.is_ok, "kubectl {}: {}", words.join(" "), said.error);
+    // A look may be taken again, unlike a change: an API server under load closes a connection now and then.
+    let said = (0..LOOKS).map(|_| try_kubectl(&words)).find(|said| said.is_ok);
+    let said = said.unwrap_or_else(|| panic!("kubectl {}: {}", words.join(" "), try_kubectl(&words).error));
     (!said.out.trim().is_empty()).then(|| serde_json::from_str(&said.out).expect("JSON of kubectl"))
 }
 
@@ -78,8 +83,9 @@ pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Res
             Ok(found) => return (found, began.elapsed()),
             Err(seen) => assert!(
                 began.elapsed() < within,
-                "waited {} s in vain until {what}; the last look: {seen}",
-                within.as_secs()
+                "waited {} s in vain until {what}; the last look: {:.SEEN_CHARS_MAX$}",
+                within.as_secs(),
+                seen
             ),
         }
         std::thread::sleep(LOOK_AGAIN);

@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     // Cargo's own flags are of no use here.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    // Where a scenario failed; why is told at its end.
+    std::panic::set_hook(Box::new(|panic| {
+        println!("   at {}", panic.location().map(ToString::to_string).unwrap_or_default())
+    }));
     println!("{}", kube::version());
     let operator = site::Operator::install();
     let mut report = Report::default();
