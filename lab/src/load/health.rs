@@ -27,9 +27,9 @@ pub struct Health {
     pub lag_p99: Option<Reading>,
     /// The lag is more than 1 ms, or more than 5 % of the median response: latencies are partly the loader's own.
     pub is_loader_limited: bool,
-    /// Operations that were not sent while the schedule lasted, or not answered in time.
+    /// Operations that were not sent while the schedule lasted, not answered in time, or refused as too much.
     pub late: u64,
-    /// More than 1 % were late: latencies grow with the length of the run. Failures that came in time are no backlog.
+    /// More than 1 % were late: more is offered than the store takes. Other failures that came in time are none of that.
     pub is_saturated: bool,
 }
 

@@ -116,7 +116,7 @@ impl Stats {
         self.punctual
     }
 
-    /// Operations that were not sent before the end of the schedule, or not answered in time; 0 without a schedule.
+    /// Operations that were not sent before the end of the schedule, not answered in time, or refused as too much; 0 without a schedule.
     pub fn late(&self) -> u64 {
         self.late
     }

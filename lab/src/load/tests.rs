@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
+use driftkv_proto::v1::ErrorCode;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
@@ -75,7 +76,7 @@ async fn operations_that_are_never_sent_are_counted_with_what_they_waited_as_a_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_that_come_at_once_are_told_with_their_words_and_are_no_backlog() {
     let fake = Fake::start().await;
-    fake.refuse("it holds\nat most 3");
+    fake.refuse(ErrorCode::TooLarge, "it holds\nat most 3");
     let outcome = load(&open(100.0, 1, 50), &fake, Options::default()).await;
     let (stats, health) = (&outcome.stats, outcome.health.unwrap());
     let errors = stats.errors().get("too_large").unwrap();
@@ -84,6 +85,16 @@ async fn failures_that_come_at_once_are_told_with_their_words_and_are_no_backlog
     assert!(!health.is_saturated, "{health:?}");
     let (response, service) = stats.all();
     assert_eq!((response.quantile(0.99), service.max(), response.mean_us()), (None, None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_refuses_as_overloaded_is_saturated_though_it_answers_at_once() {
+    let fake = Fake::start().await;
+    fake.refuse(ErrorCode::Overloaded, "too many wait");
+    let outcome = load(&open(100.0, 1, 50), &fake, Options::default()).await;
+    let health = outcome.health.unwrap();
+    assert!(health.is_saturated && health.late == 100, "{health:?}");
+    assert_eq!(outcome.stats.errors().get("overloaded").unwrap().count, 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

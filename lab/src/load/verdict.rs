@@ -32,7 +32,7 @@ pub(super) struct Failed {
     pub(super) is_censored: bool,
     /// Another attempt, perhaps at another node, may do better.
     pub(super) is_retriable: bool,
-    /// Its time was up: what was asked of the store is more than it does in that time.
+    /// Its time was up, or it was refused since it would be: what is asked of the store is more than it does in that time.
     pub(super) is_overdue: bool,
     /// What the one who refused said; empty if nobody did.
     pub(super) message: String,
@@ -85,7 +85,7 @@ impl Failed {
             name,
             is_censored: !is_refusal || status == Status::Info,
             is_retriable: error.is_retriable(),
-            is_overdue: matches!(name, "timeout" | "deadline_exceeded"),
+            is_overdue: matches!(name, "timeout" | "deadline_exceeded" | "overloaded"),
             message: words(error),
             replicas,
         }

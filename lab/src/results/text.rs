@@ -123,8 +123,8 @@ impl OpenLoop {
     fn doubts(&self) -> Vec<String> {
         let saturated = self.is_saturated.then(|| {
             wrapped(&format!(
-                "saturated: {} of {} operations were not sent or not answered in time. \
-                 The backlog grows with the length of the run, and with it the response.",
+                "saturated: {} of {} operations were not sent, not answered in time or refused as too much. \
+                 Where nothing is refused, the response grows with the length of the run.",
                 self.late, self.due
             ))
         });

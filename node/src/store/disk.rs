@@ -99,7 +99,14 @@ pub struct Written {
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> StoreError {
-    StoreError(format!("{what}: {error}"))
+    let text = error.to_string();
+    // What fjall says for good once a write or a sync has failed.
+    let cause = if text.ends_with("Poisoned") {
+        " (a write or sync before failed, often for want of space: the log above has the first error; free space, then restart the node)"
+    } else {
+        ""
+    };
+    StoreError(format!("{what}: {text}{cause}"))
 }
 
 /// A panic elsewhere cannot leave the overlay half changed: every change to it is one insertion.

@@ -44,9 +44,9 @@ impl Fake {
         self.stands_still.send_replace(stands_still);
     }
 
-    /// Answers everything from now on with this, as too large.
-    pub fn refuse(&self, message: &str) {
-        let code = v1::ErrorCode::TooLarge.into();
+    /// Answers everything from now on with this.
+    pub fn refuse(&self, code: v1::ErrorCode, message: &str) {
+        let code = code.into();
         self.refusal.set(v1::Error { code, message: message.to_owned(), ..v1::Error::default() }).unwrap();
     }
 
