@@ -30,8 +30,8 @@ pub const KIND: &str = "KVCluster";
     namespaced,
     status = "KVClusterStatus",
     derive = "PartialEq",
-    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must be a DNS label of at most 40 characters: the names of nodes are made from it"),
+    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be at most 40 characters, a-z, 0-9 and - inside, with a letter first: Services and nodes are named after it"),
     doc = "A replicated key-value store in the manner of Dynamo.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type==\"Available\")].status",
@@ -97,17 +97,28 @@ pub struct KVClusterSpec {
     /// The container image; the one that the operator was told at its start (`--image`) if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9[][^[:space:]]*$')")
+        .message("image must be a reference such as registry.example/driftkv:0.1.0, without spaces"))]
     pub image: Option<String>,
     /// CPU and memory of each node's container.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "resources")]
-    #[x_kube(validation = Rule::new("!has(self.limits) || self.limits.all(name, type(self.limits[name]) == int || isQuantity(self.limits[name]))")
+    #[x_kube(validation = Rule::new("!has(self.limits) || self.limits.all(name, isQuantity(string(self.limits[name])) && !string(self.limits[name]).startsWith('-'))")
         .message("resources.limits has an amount that is none: write 2, 500m or 1Gi"))]
-    #[x_kube(validation = Rule::new("!has(self.requests) || self.requests.all(name, type(self.requests[name]) == int || isQuantity(self.requests[name]))")
+    #[x_kube(validation = Rule::new("!has(self.requests) || self.requests.all(name, isQuantity(string(self.requests[name])) && !string(self.requests[name]).startsWith('-'))")
         .message("resources.requests has an amount that is none: write 2, 500m or 1Gi"))]
+    #[x_kube(validation = Rule::new("!has(self.limits) || self.limits.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-') || name.contains('/'))")
+        .message("resources.limits names something unknown: cpu, memory, ephemeral-storage, hugepages-SIZE or DOMAIN/NAME"))]
+    #[x_kube(validation = Rule::new("!has(self.requests) || self.requests.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-') || name.contains('/'))")
+        .message("resources.requests names something unknown: cpu, memory, ephemeral-storage, hugepages-SIZE or DOMAIN/NAME"))]
+    #[x_kube(validation = Rule::new("!has(self.limits) || !has(self.requests) || self.requests.all(name, !(name in self.limits) || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)")
+        .message("resources.requests must be at most resources.limits"))]
+    #[x_kube(validation = Rule::new("!has(self.claims) || self.claims.size() == 0")
+        .message("resources.claims has no meaning here: the pods have no resource claims"))]
     pub resources: Option<ResourceRequirements>,
     /// Zones that a local run spreads its nodes over, in turn. On Kubernetes the topology of its nodes decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub zones: Vec<String>,
 }
 
@@ -123,6 +134,9 @@ pub struct StorageSpec {
     pub size: String,
     /// Its StorageClass; the default one of the Kubernetes cluster if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        .message("storage.className must be the name of a StorageClass: a-z, 0-9, - and . inside"))]
     pub class_name: Option<String>,
 }
 

@@ -192,9 +192,10 @@ fn check_head(head: &Head) -> Vec<String> {
 fn problems(manifest: &Manifest) -> Vec<String> {
     let mut problems = Vec::new();
     let Metadata { name, namespace, .. } = &manifest.metadata;
-    if !is_dns_label(name, NAME_BYTES_MAX) {
+    // Services are named after it, and Kubernetes wants their names to begin with a letter.
+    if !is_dns_label(name, NAME_BYTES_MAX) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         problems.push(format!(
-            "metadata.name is {name:?}; allowed are a-z, 0-9 and - inside, 1 to {NAME_BYTES_MAX} characters"
+            "metadata.name is {name:?}; allowed are a-z first, then a-z, 0-9 and - inside, 1 to {NAME_BYTES_MAX} characters"
         ));
     }
     if let Some(namespace) = namespace.as_ref().filter(|namespace| !is_dns_label(namespace, 63)) {

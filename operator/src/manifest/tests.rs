@@ -111,7 +111,7 @@ fn a_manifest_of_something_else_says_what_was_expected() {
 
 #[test]
 fn a_name_that_kubernetes_would_refuse_is_refused() {
-    for name in ["Demo", "de.mo", "-demo", "demo-", &"d".repeat(41), "\"\""] {
+    for name in ["Demo", "de.mo", "9demo", "-demo", "demo-", &"d".repeat(41), "\"\""] {
         let error = refused("name: demo", &format!("name: {name}"));
         assert!(error.starts_with("demo.yaml: metadata.name is \""), "{error}");
         assert!(error.ends_with("1 to 40 characters"), "{error}");
