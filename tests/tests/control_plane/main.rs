@@ -1,8 +1,6 @@
-//! The whole controller against a real API server and controller-manager, without kubelets: what crashes, lost answers and a slow
-//! or forgetful API server make of it.
-//! Run it by `make e2e`, or `cargo test --workspace --features driftkv-tests/e2e --test control_plane`; words choose parts.
-//! Reading order: `plane` (the programs), `machines` (pods that are said to run), `nodes` (what runs in them), `wire` (what happens to
-//! calls), `site` (one cluster of a test), then the parts: `refusals`, `settled`, `crashes`, `rough`.
+//! The operator's API against a real API server and controller-manager, without kubelets.
+//! Run it by `make e2e`, or `cargo test --workspace --features driftkv-tests/e2e --test control_plane`.
+//! Reading order: `plane` (the programs), `refusals`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::ExitCode;
