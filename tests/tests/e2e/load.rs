@@ -28,15 +28,17 @@ pub struct Outcome {
 impl Outcome {
     /// Fails the scenario if requests failed.
     ///
-    /// A machine that is late with more than one attempt in a hundred cannot show that none fails: there one operation in a hundred may.
+    /// A machine whose disk or processors stand still for seconds lets attempts be late, and then all attempts of some request:
+    /// one may fail for ten first attempts that were late, and never more than one operation in a hundred.
     pub fn must_not_fail(&self, why: &str) {
-        let hundredth = (self.ok + self.failed) / 100;
-        let is_starved = self.late > hundredth;
-        if is_starved {
-            say(format!("{} first attempts were late: this machine is too slow to ask that none fails", self.late));
+        let allowed = (self.late / 10).min((self.ok + self.failed) / 100);
+        if self.failed > 0 && self.failed <= allowed {
+            say(format!(
+                "{} first attempts were late: this machine is too busy to ask that no request fails",
+                self.late
+            ));
         }
-        let allowed = if is_starved { hundredth } else { 0 };
-        assert!(self.failed <= allowed, "{} requests failed: {why}", self.failed);
+        assert!(self.failed <= allowed, "{} requests failed ({allowed} may): {why}", self.failed);
     }
 }
 
