@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::kube::{eventually, get};
+use crate::kube::{eventually, get, kubectl};
 use crate::load::Load;
 use crate::report;
 use crate::site::{Operator, PATIENCE, Site, image, name, next_image};
@@ -12,6 +12,7 @@ use crate::wanted;
 
 /// Three nodes, one after the other.
 const ROLLOUT: Duration = Duration::from_secs(60);
+const REPAIR: Duration = Duration::from_secs(30);
 const TAKEOVER: Duration = Duration::from_secs(20);
 /// Both rollouts, with time to spare.
 const LOAD_S: u64 = 150;
@@ -90,28 +91,42 @@ pub fn crash_loop(_: &Operator) {
     site.end();
 }
 
-pub fn broken_image(_: &Operator) {
-    let site = Site::with_cluster("broken");
-    let load = Load::start(&site, "load", 60);
-    site.apply("driftkv:does-not-exist", "");
-    let stuck = |pod: &Value| {
+const BROKEN: &str = "driftkv:does-not-exist";
+
+/// Waits until `expected` pods cannot get their image.
+fn without_image(site: &Site, expected: usize) {
+    let is_stuck = |pod: &&Value| {
         let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().unwrap_or_default();
         matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull")
     };
-    eventually("one pod cannot get its image", PATIENCE, || {
-        match site.pods().iter().filter(|pod| stuck(pod)).count() {
-            1 => Ok(()),
+    eventually(&format!("{expected} pods cannot get their image"), PATIENCE, || {
+        match site.pods().iter().filter(is_stuck).count() {
+            count if count == expected => Ok(()),
             count => Err(format!("{count} cannot")),
         }
     });
+}
+
+pub fn broken_image(_: &Operator) {
+    let site = Site::with_cluster("broken");
+    let load = Load::start(&site, "load", 45);
+    site.apply(BROKEN, "");
+    without_image(&site, 1);
     site.says("Degraded", "True", PATIENCE);
     assert_eq!(images(&site).iter().filter(|of| **of == image()).count(), 2, "the others keep theirs");
     site.apply(&image(), "");
-    let took = site.ready(PATIENCE);
-    wanted("a broken image repaired by the spec alone", took, Duration::from_secs(30));
+    wanted("a broken image repaired by the spec alone", site.ready(PATIENCE), REPAIR);
     assert!(run_by(&site, &image()));
-    let outcome = load.finish(60);
-    outcome.must_not_fail("two nodes serve W=2");
+    load.finish(45).must_not_fail("two nodes serve W=2");
+    // Two that do not serve must not wait for each other.
+    site.apply(BROKEN, "");
+    without_image(&site, 1);
+    kubectl(&["delete", "pod", &format!("{}-0", site.cluster), "-n", &site.namespace, "--grace-period=1"]);
+    without_image(&site, 2);
+    site.says("Available", "False", PATIENCE);
+    site.apply(&image(), "");
+    wanted("two pods with a broken image repaired by the spec alone", site.ready(PATIENCE), REPAIR);
+    Load::check_again(&site, "load");
     site.end();
 }
 
