@@ -1,19 +1,45 @@
 //! Talking to admin ports: one node, or all of them at once, each with its own answer or failure.
 //! Invariant: a node that does not answer delays the others' answers by no more than `ANSWER_MAX`.
 
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use driftkv_proto::{client, v1};
-use tonic::transport::Channel;
+use driftkv_proto::client::{self, AdminAs, Caller};
+use driftkv_proto::v1;
 use tonic::{Response, Status};
 
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::Failure;
+use crate::input;
 
-/// The generated client of `Admin`.
-pub type AdminClient = v1::admin_client::AdminClient<Channel>;
+/// The generated client of `Admin`, which says who asks.
+pub type AdminClient = AdminAs;
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Where the token is if no file is named.
+const TOKEN_VARIABLE: &str = "DRIFTKV_ADMIN_TOKEN";
+const TOKEN_FILE_BYTES_MAX: usize = 64 << 10;
+/// A process of this command asks on behalf of one person, from before it first asks.
+static CALLER: OnceLock<Caller> = OnceLock::new();
+
+/// From now on all that is asked shows the token in the first line of `file`, else that of the environment, else none.
+pub fn speak(file: Option<&Path>) -> Result<(), Failure> {
+    let (token, source) = match file {
+        Some(path) => {
+            let text = input::text(path, TOKEN_FILE_BYTES_MAX)?;
+            let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+            (first.unwrap_or_default().to_owned(), format!("--admin-token-file {}", path.display()))
+        }
+        None => match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) if !token.trim().is_empty() => (token.trim().to_owned(), TOKEN_VARIABLE.to_owned()),
+            _ => return Ok(()),
+        },
+    };
+    let caller = Caller::with_token(&token).map_err(|error| Failure::usage(format!("{source}: {}", error.message)))?;
+    let _ = CALLER.set(caller);
+    Ok(())
+}
 
 /// What one node said.
 pub type Answer<T> = (AdminEndpoint, Result<T, Failure>);
@@ -23,7 +49,8 @@ pub async fn ask<T, F>(node: &AdminEndpoint, ask: impl FnOnce(AdminClient) -> F)
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
-    let client = client::admin(&node.address).map_err(|error| Failure::kv(&error))?;
+    let caller = CALLER.get().cloned().unwrap_or_default();
+    let client = client::admin_as(&node.address, caller).map_err(|error| Failure::kv(&error))?;
     let answer = tokio::time::timeout(ANSWER_MAX, ask(client)).await;
     match answer {
         Ok(Ok(reply)) => Ok(reply.into_inner()),

@@ -94,6 +94,9 @@ pub struct Connection {
     /// Data directory of a `driftkv up` on this machine [default: .driftkv]
     #[arg(long, value_name = "DIR", help_heading = "Which cluster", conflicts_with = "endpoint")]
     pub data: Option<PathBuf>,
+    /// A file whose first line is the token of the admin ports [default: what DRIFTKV_ADMIN_TOKEN says, else none]
+    #[arg(long, value_name = "FILE", help_heading = "Which cluster")]
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// How results are written.

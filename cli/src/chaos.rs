@@ -55,7 +55,7 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
 
 /// Injects `text` at every node, or, if one refuses, at none. Says what each node did.
 pub async fn apply(nodes: &[AdminEndpoint], text: &str, experiment: &Experiment) -> (String, Result<(), Failure>) {
-    let request = v1::ApplyFaultsRequest { experiment: text.to_owned() };
+    let request = v1::ApplyFaultsRequest { experiment: text.to_owned(), ..Default::default() };
     let question = move |mut client: admin::AdminClient| {
         let request = request.clone();
         async move { client.apply_faults(request).await }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use driftkv_proto::{ADMIN_PORT, CLIENT_PORT};
 
+use crate::admin;
 use crate::args::Connection;
 use crate::cluster_file::ClusterFile;
 use crate::error::Failure;
@@ -34,14 +35,16 @@ pub struct AdminEndpoint {
 }
 
 impl Endpoints {
-    /// Finds the nodes: flags first, then `DRIFTKV_ENDPOINTS`, then the data directory.
+    /// Finds the nodes: flags first, then `DRIFTKV_ENDPOINTS`, then the data directory. The token of their admin ports with them.
     pub fn find(connection: &Connection) -> Result<Self, Failure> {
+        admin::speak(connection.admin_token_file.as_deref())?;
         let environment = std::env::var("DRIFTKV_ENDPOINTS").unwrap_or_default();
         Self::choose(connection, &environment)
     }
 
     /// The same; `None` if no nodes were named and `up` left no cluster in the default directory.
     pub fn find_any(connection: &Connection) -> Result<Option<Self>, Failure> {
+        admin::speak(connection.admin_token_file.as_deref())?;
         let is_named = !connection.endpoint.is_empty() || !connection.admin.is_empty() || connection.data.is_some();
         let environment = std::env::var("DRIFTKV_ENDPOINTS").unwrap_or_default();
         match is_named || !environment.trim().is_empty() || ClusterFile::read(&data_dir(None))?.is_some() {

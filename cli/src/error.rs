@@ -106,6 +106,7 @@ impl Failure {
             Code::InvalidArgument
                 | Code::FailedPrecondition
                 | Code::PermissionDenied
+                | Code::Unauthenticated
                 | Code::NotFound
                 | Code::ResourceExhausted
         );

@@ -53,6 +53,8 @@ pub struct Config {
     pub advertise_peer: Option<String>,
     /// `host:port` under which operators reach it; `None`: whatever the bootstrap says.
     pub advertise_admin: Option<String>,
+    /// A token a line: whoever asks the admin port must show one; `None`: everybody may ask.
+    pub admin_token_file: Option<PathBuf>,
     /// Valid by its own rules.
     pub cluster: ClusterConfig,
     /// Of a request that names none.

@@ -21,6 +21,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use driftkv_proto::{
@@ -104,6 +105,11 @@ impl Faults {
     /// The same id again, active or ended, does not restart it and is answered the same way.
     /// Errors: why nothing was injected; what was active goes on unchanged.
     pub fn apply(&self, text: &str) -> Result<v1::FaultStatus, FaultError> {
+        self.apply_within(text, Duration::MAX)
+    }
+
+    /// As [`Faults::apply`], of an experiment that began elsewhere: it ends after `left` here, if that is sooner than it says.
+    pub fn apply_within(&self, text: &str, left: Duration) -> Result<v1::FaultStatus, FaultError> {
         if !self.0.is_allowed {
             return Err(FaultError::NotAllowed);
         }
@@ -116,7 +122,7 @@ impl Faults {
         self.settle(&mut state.register, now);
         if !state.register.knows(&experiment)? {
             check_quorum(&state, &experiment)?;
-            state.register.start(experiment, text, now)?;
+            state.register.start(experiment, text, left, now)?;
             self.settle(&mut state.register, now);
             self.0.changed.notify_one();
         }

@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::transport::Server;
 
-use crate::api::admin::AdminApi;
+use crate::api::admin::{AdminApi, Gate, Guarded};
 use crate::api::health::{Health, reflection};
 use crate::api::kv::KvApi;
 use crate::api::peer::PeerApi;
@@ -228,6 +228,7 @@ async fn start_services(
         .max_decoding_message_size(FRAME_BYTES_MAX)
         .max_encoding_message_size(FRAME_BYTES_MAX);
     let admin = AdminApi::new(handle.clone(), faults.clone(), config, incarnation).into_service();
+    let admin = Guarded::new(admin, Gate::new(config.admin_token_file.clone()));
     let operators = Port::new(admin, health.service(), described(admin_server::SERVICE_NAME)?);
     services.spawn(listen(ports.client, ports.clients_max, clients, closed.clone()));
     services.spawn(listen(ports.peer, connections::OTHERS_MAX, peer, closed.clone()));

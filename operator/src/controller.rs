@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod chaos;
 pub mod election;
 pub mod error;
 pub mod events;
@@ -19,5 +20,6 @@ pub mod reason;
 pub mod reconcile;
 pub mod resources;
 pub mod run;
+pub mod token;
 pub mod traces;
 pub mod web;

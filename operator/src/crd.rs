@@ -10,8 +10,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+mod chaos;
 mod status;
 
+pub use chaos::{ChaosKill, ChaosPhase, ChaosState, ChaosStatus, ChaosTarget};
 pub use status::{Endpoints, KVClusterStatus, NodeStatus, Phase, ZoneSource};
 
 /// `apiVersion` of every manifest.

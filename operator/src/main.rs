@@ -62,8 +62,9 @@ async fn serve(args: Args) -> Result<(), Failure> {
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let defaults = Defaults { image: args.image.clone() };
-    let mut context = Context::new(client.clone(), Arc::new(Grpc), defaults);
+    let mut context = Context::new(client.clone(), Arc::new(Grpc::default()), defaults);
     (context.metrics, context.traces) = (metrics, traces.clone());
+    context.allows_chaos = args.allow_chaos;
     let outcome = lead(&args, client, Arc::new(context), stop).await;
     // It blocks, and needs the runtime to go on meanwhile.
     tokio::task::spawn_blocking(move || traces.end()).await?;
@@ -85,7 +86,7 @@ async fn lead(
         run::run(context, &args.namespaces, stop).await;
         return Ok(());
     }
-    let mut election = election(args, &client);
+    let mut election = election(args, &client).telling(context.term.clone());
     if !election.win(&mut stop).await {
         return Ok(());
     }

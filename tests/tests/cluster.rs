@@ -173,7 +173,7 @@ async fn a_value_of_the_largest_size_and_many_siblings_travel_whole() {
 async fn inject(cluster: &Cluster, text: &str) {
     for node in &cluster.nodes {
         let mut client = admin(&node.admin.to_string()).unwrap();
-        client.apply_faults(ApplyFaultsRequest { experiment: text.to_owned() }).await.unwrap();
+        client.apply_faults(ApplyFaultsRequest { experiment: text.to_owned(), ..Default::default() }).await.unwrap();
     }
 }
 

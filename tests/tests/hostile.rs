@@ -178,7 +178,10 @@ async fn operators_are_told_what_is_wrong_and_nothing_is_half_applied() {
         ("{id: x, for: 1s, faults: [{kind: wipe, node: n0}]}", "wipe"),
         ("nonsense", "experiment"),
     ] {
-        let refused = client.apply_faults(ApplyFaultsRequest { experiment: text.to_owned() }).await.unwrap_err();
+        let refused = client
+            .apply_faults(ApplyFaultsRequest { experiment: text.to_owned(), ..Default::default() })
+            .await
+            .unwrap_err();
         assert!(refused.message().contains(words), "`{words}` is not in: {refused}");
     }
     let status = cluster.nodes[0].status().await.unwrap();
@@ -193,7 +196,7 @@ async fn a_node_that_does_not_allow_faults_injects_none() {
     let cluster = Cluster::start(shape).await;
     let mut client = admin(&cluster.nodes[0].admin.to_string()).unwrap();
     let experiment = "{for: 1s, faults: [{kind: pause, node: n0, down: 1s}]}".to_owned();
-    let refused = client.apply_faults(ApplyFaultsRequest { experiment }).await.unwrap_err();
+    let refused = client.apply_faults(ApplyFaultsRequest { experiment, ..Default::default() }).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("--allow-faults"), "{refused}");
 }

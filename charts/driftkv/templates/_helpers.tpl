@@ -48,6 +48,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, delete]
+# The admin token of each cluster: made, rotated, never listed.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, update]
+{{- if .Values.chaos.enabled }}
+# Whether a namespace allows experiments, by its label.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]

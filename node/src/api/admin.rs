@@ -1,9 +1,11 @@
 //! The `Admin` service: bootstrap, layout, status, digests and faults of this one node.
 //! Invariants: a bootstrap that contradicts what this node was started with is refused before core sees it; faults never
 //! pass through the engine, so that a paused node can be healed.
-//! Not here: who may ask (the admin port is its own, so that a network policy can decide).
+//! Not here: who may ask (`admin/gate.rs`; and the admin port is its own, so that a network policy can decide).
 
 mod expected;
+mod fence;
+mod gate;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,9 @@ use crate::convert::admin::{self, About};
 use crate::driver::Handle;
 use crate::faults::{FaultError, Faults};
 use expected::Expected;
+use fence::Fence;
+
+pub use gate::{Gate, Guarded};
 
 /// A bootstrap of the most members, each with the longest texts, has less.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -33,6 +38,7 @@ pub struct AdminApi {
     faults: Faults,
     about: About,
     expected: Expected,
+    fence: Fence,
 }
 
 impl AdminApi {
@@ -41,7 +47,8 @@ impl AdminApi {
         let zone = config.zone.clone().unwrap_or_default();
         let started_with = expected::started_with(config);
         let about = About { incarnation, name: config.name.clone(), zone, started_with };
-        AdminApi { handle, faults, about, expected: Expected::new(config, incarnation) }
+        let (expected, fence) = (Expected::new(config, incarnation), Fence::default());
+        AdminApi { handle, faults, about, expected, fence }
     }
 
     /// The service with its message limits.
@@ -67,6 +74,7 @@ impl AdminApi {
 #[tonic::async_trait]
 impl Admin for AdminApi {
     async fn bootstrap(&self, request: Request<v1::BootstrapRequest>) -> Result<Response<v1::BootstrapReply>, Status> {
+        self.fence.admit(request.metadata())?;
         let layout = admin::bootstrap(request.into_inner()).map_err(Status::invalid_argument)?;
         self.expected.check(&layout).map_err(Status::failed_precondition)?;
         match self.ask(AdminRequest::Bootstrap(layout)).await? {
@@ -120,7 +128,10 @@ impl Admin for AdminApi {
         &self,
         request: Request<v1::ApplyFaultsRequest>,
     ) -> Result<Response<v1::FaultStatus>, Status> {
-        let status = self.faults.apply(&request.into_inner().experiment).map_err(refused)?;
+        self.fence.admit(request.metadata())?;
+        let v1::ApplyFaultsRequest { experiment, left_ms } = request.into_inner();
+        let left = if left_ms == 0 { Duration::MAX } else { Duration::from_millis(left_ms) };
+        let status = self.faults.apply_within(&experiment, left).map_err(refused)?;
         Ok(Response::new(status))
     }
 
@@ -128,6 +139,7 @@ impl Admin for AdminApi {
         &self,
         request: Request<v1::ClearFaultsRequest>,
     ) -> Result<Response<v1::FaultStatus>, Status> {
+        self.fence.admit(request.metadata())?;
         let status = self.faults.clear(&request.into_inner().id).map_err(refused)?;
         Ok(Response::new(status))
     }

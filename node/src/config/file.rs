@@ -49,6 +49,7 @@ settings! {
     advertise_client: String,
     advertise_peer: String,
     advertise_admin: String,
+    admin_token_file: PathBuf,
     replicas: u32,
     partitions: u32,
     replication_factor: u32,

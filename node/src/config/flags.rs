@@ -103,6 +103,10 @@ pub struct Flags {
     #[arg(long, env = "DRIFTKV_ADVERTISE_ADMIN", help_heading = ADDRESSES,
           value_name = "HOST:PORT")]
     pub advertise_admin: Option<String>,
+    /// A file with a token a line: Admin answers only callers that show one (`authorization: Bearer TOKEN`). Read again when it
+    /// changes. Without it everybody who reaches the admin port may ask
+    #[arg(long, env = "DRIFTKV_ADMIN_TOKEN_FILE", help_heading = ADDRESSES, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
 
     /// Number of nodes
     #[arg(long, env = "DRIFTKV_REPLICAS", help_heading = CLUSTER, value_name = "NODES",

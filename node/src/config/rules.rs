@@ -46,6 +46,7 @@ pub fn check(flags: Flags) -> Result<Config, Vec<String>> {
         advertise_client: flags.advertise_client,
         advertise_peer: flags.advertise_peer,
         advertise_admin: flags.advertise_admin,
+        admin_token_file: flags.admin_token_file,
         cluster,
         request_timeout_ms: milliseconds(flags.request_timeout),
         request_timeout_ms_max: milliseconds(flags.request_timeout_max),

@@ -81,8 +81,14 @@ impl Register {
         (ids, faults)
     }
 
-    /// Begins an experiment that is not known yet.
-    pub(super) fn start(&mut self, experiment: Experiment, text: &str, now: Instant) -> Result<(), FaultError> {
+    /// Begins an experiment that is not known yet. `left`: of its time, if less than it says.
+    pub(super) fn start(
+        &mut self,
+        experiment: Experiment,
+        text: &str,
+        left: Duration,
+        now: Instant,
+    ) -> Result<(), FaultError> {
         if self.active.len() >= ACTIVE_MAX {
             return Err(FaultError::TooMany);
         }
@@ -90,7 +96,7 @@ impl Register {
         if self.ids.len() > IDS_MAX {
             self.ids.pop_front();
         }
-        let active = Active::new(experiment, text, &self.here, now);
+        let active = Active::new(experiment, text, &self.here, left, now);
         tracing::info!(id = active.experiment.id, for_ms = active.experiment.for_ms, "an experiment begins");
         for injected in active.faults.iter().filter(|injected| injected.counters.applies_here) {
             tracing::info!(id = active.experiment.id, "a fault begins: {}", injected.fault.describe());
@@ -276,10 +282,10 @@ impl Register {
 }
 
 impl Active {
-    fn new(experiment: Experiment, text: &str, here: &str, now: Instant) -> Self {
+    fn new(experiment: Experiment, text: &str, here: &str, left: Duration, now: Instant) -> Self {
         let inject = |(index, fault)| Injected::new(fault, here, &experiment, index);
         let faults = experiment.faults.iter().enumerate().map(inject).collect();
-        let ends = now + Duration::from_millis(experiment.for_ms);
+        let ends = now + Duration::from_millis(experiment.for_ms).min(left);
         Self { experiment, text: text.to_owned(), started: now, ends, faults }
     }
 

@@ -31,6 +31,11 @@ pub struct Args {
     /// Which of them this is; the name of the host, which is that of the pod, if absent
     #[arg(long, env = "DRIFTKV_OPERATOR_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
+    /// Whether experiments are obeyed (annotation chaos.driftkv.io/experiment): the first of three consents; the others are the
+    /// namespace's label chaos.driftkv.io/allowed=true and spec.allowFaults
+    #[arg(long, env = "DRIFTKV_OPERATOR_ALLOW_CHAOS", action = clap::ArgAction::Set, value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value_t = false)]
+    pub allow_chaos: bool,
     /// Where traces of passes go: an OpenTelemetry collector that takes OTLP over gRPC; without one, none are recorded
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "http://HOST:PORT")]
     pub otlp_endpoint: Option<String>,

@@ -2,8 +2,10 @@
 //! Follows client-go's leader election in its rules: the expiry of another's lease is judged by how long *we* have seen it unchanged, never
 //! by its clock; each write replaces the very version that was read.
 //! Invariants: whoever could not renew until [`Times::renew_deadline`] stops acting, before anybody else may begin; a lease is no
-//! fence, so what destroys has preconditions of its own (`apply`).
+//! fence, so what destroys has preconditions of its own (`apply`), and nodes are told the [`Term`] and refuse older ones.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -72,6 +74,39 @@ pub fn decide(seen: &Seen, me: &str) -> Decision {
     }
 }
 
+/// The term of the lease that this process holds: how often it changed hands. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Term(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// 0: it never held one.
+    current: AtomicU64,
+    /// The newest that a node has seen. Above ours if somebody deleted the Lease, and its count began anew.
+    seen: AtomicU64,
+}
+
+impl Term {
+    /// What nodes are told; `None`: there is no election.
+    pub fn get(&self) -> Option<u64> {
+        Some(self.0.current.load(Ordering::SeqCst)).filter(|term| *term > 0)
+    }
+
+    /// A node knows of this term. Whoever holds the lease takes it over with its next renewal; whoever has lost it cannot.
+    pub fn raise(&self, seen: u64) {
+        self.0.seen.fetch_max(seen, Ordering::SeqCst);
+    }
+
+    /// The lease was written with this term.
+    fn hold(&self, term: i32) {
+        self.0.current.store(u64::try_from(term).unwrap_or_default(), Ordering::SeqCst);
+    }
+
+    fn at_least(&self, term: i32) -> i32 {
+        term.max(i32::try_from(self.0.seen.load(Ordering::SeqCst)).unwrap_or(i32::MAX))
+    }
+}
+
 /// Who takes part, and with which lease.
 pub struct Election {
     api: Api<Lease>,
@@ -82,12 +117,18 @@ pub struct Election {
     observed: Option<(String, Instant)>,
     /// When the write began that last made, took or renewed the lease: others may count from then.
     renewed: Instant,
+    term: Term,
 }
 
 impl Election {
     /// Of the lease `name` in the namespace of `api`. `me`: different for each process.
     pub fn new(api: Api<Lease>, name: String, me: String, times: Times) -> Election {
-        Election { api, name, me, times, observed: None, renewed: Instant::now() }
+        Election { api, name, me, times, observed: None, renewed: Instant::now(), term: Term::default() }
+    }
+
+    /// Tells `term` how often the lease has changed hands, as long as it is ours.
+    pub fn telling(self, term: Term) -> Election {
+        Election { term, ..self }
     }
 
     /// Waits until this process holds the lease, or `stop` turns true. True: it holds it.
@@ -162,6 +203,7 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.observe(Some(&lease), Instant::now());
+                self.term.hold(lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or_default());
                 self.renewed = began;
                 Ok(true)
             }
@@ -198,7 +240,11 @@ impl Election {
             lease_duration_seconds: Some(i32::try_from(self.times.lease.as_secs()).unwrap_or(i32::MAX)),
             acquire_time: if is_ours { before.acquire_time } else { Some(MicroTime(now)) },
             renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(if is_ours { transitions } else { transitions.saturating_add(1) }),
+            lease_transitions: Some(self.term.at_least(if is_ours {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            })),
             ..LeaseSpec::default()
         }
     }

@@ -54,6 +54,18 @@ pub enum Error {
         /// Each node's words.
         why: String,
     },
+    /// An object of a name that we need belongs to somebody else.
+    #[error("{what} exists and is not the operator's; rename it, or the KVCluster")]
+    NameTaken {
+        /// Kind and name.
+        what: String,
+    },
+    /// A node knows of an operator with a newer lease. Nothing was changed there.
+    #[error("{why}; if somebody deleted the Lease, this operator takes a newer term by itself")]
+    Fenced {
+        /// The node's words.
+        why: String,
+    },
     /// No answer in [`CALL_MAX`].
     #[error("{what}: no answer in {} s", CALL_MAX.as_secs())]
     Deadline {
@@ -95,6 +107,8 @@ impl Error {
             Error::Rejected { .. } | Error::Unreadable { .. } => Reason::ApplyRejected,
             Error::Forbidden { .. } => Reason::Forbidden,
             Error::Bootstrap { .. } => Reason::BootstrapRefused,
+            Error::NameTaken { .. } => Reason::NameTaken,
+            Error::Fenced { .. } => Reason::LeaseLost,
             Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } => Reason::ApiUnavailable,
         }
     }
@@ -107,6 +121,8 @@ impl Error {
             Error::Conflict { .. } => "conflict",
             Error::Unavailable { .. } => "unavailable",
             Error::Bootstrap { .. } => "bootstrap",
+            Error::NameTaken { .. } => "name_taken",
+            Error::Fenced { .. } => "fenced",
             Error::Deadline { .. } => "deadline",
             Error::Unreadable { .. } => "unreadable",
         }

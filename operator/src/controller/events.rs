@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 use super::error::call;
+use super::plan::CHAOS_ACTIVE;
 use super::reason::Reason;
 
 /// Longest note that the API server takes.
@@ -42,7 +43,8 @@ impl Happening {
     }
 }
 
-/// What changed in the conditions that is worth an event: Degraded or Ready, either way, and a new reason of Degraded.
+/// What changed in the conditions that is worth an event: Degraded or Ready, either way, a new reason of Degraded, and each step
+/// of an experiment.
 pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Happening> {
     let find = |all: &[Condition], kind: &str| all.iter().find(|condition| condition.type_ == kind).cloned();
     let mut happenings = Vec::new();
@@ -60,7 +62,25 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Happening> 
             happenings.push(Happening { is_warning: false, reason: now.reason, note, object: None });
         }
     }
+    happenings.extend(find(after, CHAOS_ACTIVE).and_then(|now| experiment(find(before, CHAOS_ACTIVE), now)));
     happenings
+}
+
+/// A new step of an experiment; a refusal also when it has other words.
+fn experiment(was: Option<Condition>, now: Condition) -> Option<Happening> {
+    let is_bad = [
+        Reason::ChaosInvalid,
+        Reason::ChaosNotPermitted,
+        Reason::ChaosBlastRadius,
+        Reason::ChaosRefused,
+        Reason::ChaosIdUsed,
+    ]
+    .iter()
+    .any(|reason| reason.to_string() == now.reason);
+    let is_new = was.is_none_or(|was| {
+        was.status != now.status || was.reason != now.reason || (is_bad && was.message != now.message)
+    });
+    is_new.then_some(Happening { is_warning: is_bad, reason: now.reason, note: now.message, object: None })
 }
 
 /// Writes them, in order.

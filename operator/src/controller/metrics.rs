@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::names::Names;
+use super::plan::CHAOS_ACTIVE;
 use crate::crd::KVClusterStatus;
 
 /// Ten times the longest time between two passes over a settled cluster.
@@ -125,7 +126,7 @@ impl Metrics {
                 for state in ["desired", "ready", "updated"] {
                     self.nodes.remove(&with("state", state));
                 }
-                for kind in ["Available", "Progressing", "Degraded", "Ready"] {
+                for kind in ["Available", "Progressing", "Degraded", "Ready", CHAOS_ACTIVE] {
                     self.conditions.remove(&with("type", kind));
                 }
                 self.success.remove(&base);

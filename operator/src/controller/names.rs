@@ -18,6 +18,14 @@ pub const LABEL_SERVICE: &str = "driftkv.io/service";
 pub const ANNOTATION_APPLIED: &str = "driftkv.io/applied";
 /// On a KVCluster: `"true"` stops all writes to its objects and nodes; the status goes on.
 pub const ANNOTATION_PAUSED: &str = "driftkv.io/paused";
+/// On a KVCluster: an experiment of the fault vocabulary.
+pub const ANNOTATION_EXPERIMENT: &str = "chaos.driftkv.io/experiment";
+/// On a namespace: `"true"` allows experiments on its KVClusters.
+pub const LABEL_CHAOS: &str = "chaos.driftkv.io/allowed";
+/// On the Secret with the admin token: any new value makes a new token.
+pub const ANNOTATION_ROTATE: &str = "driftkv.io/rotate";
+/// On the same: the value that was last obeyed.
+pub const ANNOTATION_ROTATED: &str = "driftkv.io/rotated";
 /// Kubernetes' own label of zones.
 pub const LABEL_ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -39,6 +47,11 @@ impl Names {
     /// The headless Service, whose names nodes know each other by.
     pub fn nodes_service(&self) -> String {
         format!("{}-nodes", self.cluster)
+    }
+
+    /// The Secret with the token of the admin ports.
+    pub fn admin_secret(&self) -> String {
+        format!("{}-admin", self.cluster)
     }
 
     /// A node, its pod, and in the layout.

@@ -1,8 +1,9 @@
 //! What to do, and what to say: one pure function of the KVCluster and of what was observed.
 //! Follows research/operators.md 6: unknown never means done; nothing is destroyed before the others are seen to be well.
-//! Invariant: a plan has at most one pod to delete, and none while objects are still to be written.
+//! Invariant: a plan has at most one pod to delete, and none while objects are still to be written or an experiment is under way.
 //! Not here: doing it (`apply`).
 
+pub mod chaos;
 mod drift;
 mod formation;
 mod quantity;
@@ -25,9 +26,9 @@ use super::resources::Wanted;
 use crate::crd::{KVCluster, KVClusterStatus};
 
 pub use drift::holds;
-pub use formation::Formation;
+pub use formation::{Formation, hex};
 pub use rollout::Rollout;
-pub use status::{condition, with_error};
+pub use status::{CHAOS_ACTIVE, condition, with_chaos, with_error};
 
 /// When to look again without being called: nodes' states change without an event of Kubernetes.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -117,6 +118,12 @@ impl Inputs<'_> {
     /// Number of nodes.
     pub fn replicas(&self) -> u32 {
         self.cluster.spec.replicas
+    }
+
+    /// The experiment that is under way, if there is one.
+    pub fn experiment(&self) -> Option<&str> {
+        let chaos = self.cluster.status.as_ref().and_then(|status| status.chaos.as_ref());
+        chaos.filter(|chaos| !chaos.is_settled()).map(|chaos| chaos.id.as_str())
     }
 
     /// `metadata.uid`.

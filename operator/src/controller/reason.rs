@@ -77,6 +77,32 @@ reasons! {
     Bootstrapped,
     /// A pod was deleted, to come back as the spec says.
     PodReplaced,
+    /// Pods are not replaced while an experiment is active.
+    WaitingForChaos,
+    /// Nodes get an experiment; none is known to have it yet.
+    ChaosRequested,
+    /// Nodes inject faults.
+    ChaosInjected,
+    /// The experiment is over; not all nodes have said so yet.
+    ChaosEnding,
+    /// The experiment ended when its time was over.
+    ChaosEnded,
+    /// The experiment ended because the annotation changed, or a consent was withdrawn.
+    ChaosCleared,
+    /// The annotation cannot be read, or names what does not exist. Nothing was injected.
+    ChaosInvalid,
+    /// A consent is missing; the message names all that are. Nothing was injected.
+    ChaosNotPermitted,
+    /// The experiment would cost a quorum, and does not say that it may. Nothing was injected.
+    ChaosBlastRadius,
+    /// A node refused the experiment, and all others were cleared.
+    ChaosRefused,
+    /// The experiment's id was begun before. Nothing was injected.
+    ChaosIdUsed,
+    /// A pod was killed, as the experiment asks.
+    ChaosKill,
+    /// An operator with a newer lease has acted: this one's is lost.
+    LeaseLost,
 }
 
 impl fmt::Display for Reason {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -13,21 +13,24 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
 use super::apply;
+use super::chaos;
+use super::election::Term;
 use super::error::{Error, call, call_opt, pause};
 use super::events::{Happening, publish, transitions};
 use super::metrics::Metrics;
-use super::names::{MANAGER, Names};
-use super::nodes::NodeAdmin;
+use super::names::{ANNOTATION_PAUSED, MANAGER, Names};
+use super::nodes::{NodeAdmin, Speaker};
 use super::observe::observe;
 use super::plan::{self, Inputs, with_error};
 use super::reason::Reason;
 use super::resources::{Defaults, build};
+use super::token;
 use super::traces::{Phases, Traces};
-use crate::crd::{KVCluster, KVClusterStatus};
+use crate::crd::{ChaosStatus, KVCluster, KVClusterStatus};
 
 /// What every pass shares.
 pub struct Context {
@@ -43,6 +46,10 @@ pub struct Context {
     pub metrics: Metrics,
     /// Where passes are told of.
     pub traces: Traces,
+    /// Of the lease; without an election there is none.
+    pub term: Term,
+    /// Whether experiments are obeyed.
+    pub allows_chaos: bool,
     /// Failures in a row, by UID.
     failures: Mutex<BTreeMap<String, u32>>,
 }
@@ -52,7 +59,8 @@ impl Context {
     pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults) -> Context {
         let recorder = Recorder::new(client.clone(), MANAGER.into());
         let (metrics, traces, failures) = (Metrics::default(), Traces::default(), Mutex::default());
-        Context { client, admin, recorder, defaults, metrics, traces, failures }
+        let (term, allows_chaos) = (Term::default(), false);
+        Context { client, admin, recorder, defaults, metrics, traces, term, allows_chaos, failures }
     }
 
     /// One more failure of this object; how many in a row.
@@ -75,7 +83,7 @@ pub type Guarded = DeserializeGuard<KVCluster>;
 pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let (began, began_at, mut phases) = (Instant::now(), SystemTime::now(), Phases::default());
     let outcome = match phases.time("read", read(&object, &context)).await {
-        Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(&cluster, &context, &mut phases).await,
+        Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(cluster, &context, &mut phases).await,
         Ok(Some(Guarded { 0: Err(invalid) })) => invalid_spec(&context, &invalid.metadata, &invalid.error).await,
         Ok(None) => Ok(Action::await_change()),
         Err(error) => Err(error),
@@ -99,11 +107,16 @@ async fn read(object: &Guarded, context: &Context) -> Result<Option<Guarded>, Er
     Ok(read.filter(is_it))
 }
 
-async fn reconcile_valid(cluster: &KVCluster, context: &Context, phases: &mut Phases) -> Result<Action, Error> {
-    let names = Names::of(cluster);
+async fn reconcile_valid(mut cluster: KVCluster, context: &Context, phases: &mut Phases) -> Result<Action, Error> {
+    let names = Names::of(&cluster);
     let mut done = Vec::new();
+    let prepared = prepare(context, &mut cluster, &mut done, phases).await;
+    let cluster = &cluster;
     let before = cluster.status.clone().unwrap_or_default();
-    let (status, outcome) = pass(context, cluster, &names, &before, &mut done, phases).await;
+    let (status, outcome) = match prepared {
+        Ok(ready) => pass(context, cluster, &names, &before, &ready, &mut done, phases).await,
+        Err(error) => failed(cluster, &before, before.clone(), error),
+    };
     done.extend(transitions(&before.conditions, &status.conditions));
     context.metrics.tell(&names, cluster.spec.replicas, &status, outcome.is_ok());
     let uid = cluster.metadata.uid.as_deref().unwrap_or_default();
@@ -117,18 +130,49 @@ async fn reconcile_valid(cluster: &KVCluster, context: &Context, phases: &mut Ph
     outcome.and_then(|action| written.map(|()| action))
 }
 
+/// What a pass needs before it looks at the cluster.
+struct Ready {
+    admin: Arc<dyn NodeAdmin>,
+    speaker: Speaker,
+    /// When the experiment under way wants another look.
+    again: Option<Duration>,
+}
+
+/// Nodes are spoken to by their token; then experiments, before a node that one paused delays what else is asked.
+async fn prepare(
+    context: &Context,
+    cluster: &mut KVCluster,
+    done: &mut Vec<Happening>,
+    phases: &mut Phases,
+) -> Result<Ready, Error> {
+    let is_paused = cluster.annotations().get(ANNOTATION_PAUSED).is_some_and(|value| value == "true");
+    let tokens = phases.time("token", token::ensure(&context.client, cluster, !is_paused)).await?;
+    let speaker = Speaker::new(tokens, context.term.clone());
+    let admin = context.admin.spoken_to_by(&speaker);
+    let again = phases.time("chaos", chaos::pass(context, admin.as_ref(), cluster, done)).await?;
+    Ok(Ready { admin, speaker, again })
+}
+
+fn failed(
+    cluster: &KVCluster,
+    before: &KVClusterStatus,
+    status: KVClusterStatus,
+    error: Error,
+) -> (KVClusterStatus, Result<Action, Error>) {
+    let generation = cluster.metadata.generation;
+    (with_error(generation, &before.conditions, status, &error, Timestamp::now()), Err(error))
+}
+
 async fn pass(
     context: &Context,
     cluster: &KVCluster,
     names: &Names,
     before: &KVClusterStatus,
+    ready: &Ready,
     done: &mut Vec<Happening>,
     phases: &mut Phases,
 ) -> (KVClusterStatus, Result<Action, Error>) {
-    let failed = |status: KVClusterStatus, error: Error| {
-        let generation = cluster.metadata.generation;
-        (with_error(generation, &before.conditions, status, &error, Timestamp::now()), Err(error))
-    };
+    let failed = |status, error| failed(cluster, before, status, error);
     let wanted = match build(cluster, &context.defaults) {
         Ok(wanted) => wanted,
         Err(error) => {
@@ -136,21 +180,33 @@ async fn pass(
             return failed(before.clone(), error);
         }
     };
-    let (client, admin) = (&context.client, context.admin.as_ref());
+    let (client, admin) = (&context.client, ready.admin.as_ref());
     let observed = match phases.time("observe", observe(client, admin, names, &wanted)).await {
         Ok(observed) => observed,
         Err(error) => return failed(before.clone(), error),
     };
     let inputs = Inputs { cluster, names, wanted: &wanted, observed: &observed, now: Timestamp::now() };
     let plan = plan::plan(&inputs);
-    match phases.time("apply", apply::apply(client, admin, names, &plan, done)).await {
-        Ok(()) => (plan.status, Ok(Action::requeue(plan.requeue))),
+    let acts = async {
+        apply::apply(client, admin, names, &plan, done).await?;
+        let tokens = &ready.speaker.tokens;
+        let do_all_answer = observed.nodes.len() == cluster.spec.replicas as usize;
+        if tokens.are_several() && do_all_answer && !ready.speaker.needed_older() && !inputs.is_paused() {
+            token::retire(client, names, tokens).await?;
+        }
+        Ok(())
+    };
+    match phases.time("apply", acts).await {
+        Ok(()) => {
+            let requeue = ready.again.map_or(plan.requeue, |again| again.min(plan.requeue));
+            (plan.status, Ok(Action::requeue(requeue)))
+        }
         Err(error) => failed(plan.status, error),
     }
 }
 
 /// By server-side apply as well, so that what is no longer said disappears. `uid`: a namesake made since is left alone.
-async fn write_status(client: &Client, names: &Names, uid: &str, status: &KVClusterStatus) -> Result<(), Error> {
+pub async fn write_status(client: &Client, names: &Names, uid: &str, status: &KVClusterStatus) -> Result<(), Error> {
     let resource = ApiResource::erase::<KVCluster>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &names.namespace, &resource);
     let body = json!({
@@ -162,6 +218,15 @@ async fn write_status(client: &Client, names: &Names, uid: &str, status: &KVClus
     let params = PatchParams::apply(MANAGER).force();
     call_opt("write the status", api.patch_status(&names.cluster, &params, &Patch::Apply(&body))).await?;
     Ok(())
+}
+
+/// What an experiment left in the status of a KVCluster whose spec cannot be read: ids that were begun are not forgotten.
+async fn recorded_chaos(context: &Context, names: &Names) -> Result<Option<ChaosStatus>, Error> {
+    let resource = ApiResource::erase::<KVCluster>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &names.namespace, &resource);
+    let found = call_opt("read the status", api.get(&names.cluster)).await?;
+    let chaos = found.and_then(|found| found.data.pointer("/status/chaos").cloned());
+    Ok(chaos.and_then(|chaos| serde_json::from_value(chaos).ok()))
 }
 
 /// Says what cannot be read, and waits until it is another.
@@ -181,6 +246,7 @@ async fn invalid_spec(context: &Context, metadata: &ObjectMeta, why: &str) -> Re
         observed_generation: metadata.generation.unwrap_or_default(),
         ..KVClusterStatus::default()
     };
+    let status = KVClusterStatus { chaos: recorded_chaos(context, &names).await?, ..status };
     write_status(&context.client, &names, &uid, &status).await?;
     let about = ObjectReference {
         api_version: Some(KVCluster::api_version(&()).into_owned()),

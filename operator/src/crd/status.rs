@@ -1,10 +1,12 @@
 //! What a `KVCluster` says of itself: the types of its status.
-//! Invariant: everything here is derived from what was observed, so that a lost status is only computed again.
+//! Invariant: everything here but `chaos` is derived from what was observed, so that a lost status is only computed again.
 //! Not here: the reasons that conditions give (`controller/reason.rs`).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+
+use super::ChaosStatus;
 
 /// What a cluster is.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,7 +22,8 @@ pub struct KVClusterStatus {
     #[serde(default)]
     pub updated_replicas: u32,
     /// What is so and what is not: Available (requests are served), Progressing (on its way to the spec), Degraded
-    /// (something is not as it should be), Ready (all of the spec of observedGeneration is true now).
+    /// (something is not as it should be), Ready (all of the spec of observedGeneration is true now), and, if an experiment was asked
+    /// for, ChaosActive (it is injected).
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -40,6 +43,9 @@ pub struct KVClusterStatus {
     /// Where the zones of the layout came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones_from: Option<ZoneSource>,
+    /// The last experiment that the annotation chaos.driftkv.io/experiment began. Other than the rest, it is not computed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<ChaosStatus>,
     /// Generation of the spec that this status is about.
     #[serde(default)]
     pub observed_generation: i64,

@@ -13,6 +13,8 @@ use crate::site::{PATIENCE, Site, image};
 pub struct Load<'a> {
     site: &'a Site,
     name: String,
+    /// More flags of the load.
+    flags: String,
 }
 
 /// What it came to.
@@ -23,9 +25,18 @@ pub struct Outcome {
     pub failed: u64,
     /// First attempts that brought no answer in time.
     late: u64,
+    /// All that `driftkv lab load` says.
+    results: Value,
 }
 
 impl Outcome {
+    /// The median of `op` from when it was due, in milliseconds.
+    pub fn p50_ms(&self, op: &str) -> f64 {
+        let rows = self.results["latencies"].as_array().cloned().unwrap_or_default();
+        let row = rows.iter().find(|row| row["op"] == op && row["kind"] == "response").cloned().unwrap_or_default();
+        row["p50"]["us"].as_f64().unwrap_or_else(|| panic!("no p50 of {op}: {rows:?}")) / 1_000.0
+    }
+
     /// Fails the scenario if requests failed.
     ///
     /// A machine whose disk or processors stand still for seconds lets attempts be late, and then all attempts of some request:
@@ -45,7 +56,12 @@ impl Outcome {
 impl<'a> Load<'a> {
     /// Starts a load of `seconds`, and waits until it runs.
     pub fn start(site: &'a Site, name: &str, seconds: u64) -> Load<'a> {
-        let load = Load { site, name: name.to_owned() };
+        Load::start_with(site, name, seconds, "")
+    }
+
+    /// With more flags.
+    pub fn start_with(site: &'a Site, name: &str, seconds: u64, flags: &str) -> Load<'a> {
+        let load = Load { site, name: name.to_owned(), flags: flags.to_owned() };
         apply(&site.namespace, &load.claim().to_string());
         apply(&site.namespace, &load.job(&load.name, Some(seconds)).to_string());
         eventually("the load runs", PATIENCE, || {
@@ -71,8 +87,9 @@ impl<'a> Load<'a> {
         };
         let load = format!(
             "lab load --rate 150 --duration {}s --keys 3000 --own-keys --value-bytes 256 --mix get=4,put=5,rmw=1 \
-             --timeout 500ms --retry 2s --in-flight 2000 --out /run/load -o json",
-            seconds.unwrap_or_default()
+             --timeout 500ms --retry 2s --in-flight 2000 --out /run/load -o json {}",
+            seconds.unwrap_or_default(),
+            self.flags
         );
         let container = |name: &str, arguments: Vec<String>| {
             json!({
@@ -98,8 +115,8 @@ impl<'a> Load<'a> {
 
     /// Accounts once more for what the load `name` wrote, which is over.
     pub fn check_again(site: &'a Site, name: &str) {
-        let of = Load { site, name: name.to_owned() };
-        let again = Load { site, name: format!("{name}-again") };
+        let of = Load { site, name: name.to_owned(), flags: String::new() };
+        let again = Load { site, name: format!("{name}-again"), flags: String::new() };
         apply(&site.namespace, &of.job(&again.name, None).to_string());
         let (state, _) = eventually("the check is over", PATIENCE, || again.checked());
         again.verdict(&state);
@@ -161,7 +178,8 @@ impl<'a> Load<'a> {
         let count = |field: &str| results[field].as_u64().unwrap_or_default();
         let first: Vec<String> = names(&results["retried"]);
         let late = ["timeout", "deadline_exceeded"].map(|name| results["retried"][name]["count"].as_u64().unwrap_or(0));
-        let outcome = Outcome { ok: count("ok"), failed: count("fail") + count("info"), late: late.iter().sum() };
+        let (ok, failed) = (count("ok"), count("fail") + count("info"));
+        let outcome = Outcome { ok, failed, late: late.iter().sum(), results };
         say(format!(
             "{} operations succeeded, {} failed{}; first attempts that failed: {}",
             outcome.ok,

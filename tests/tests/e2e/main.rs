@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 mod kube;
 mod load;
+mod probe;
 mod report;
 mod scenarios;
 mod site;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             operator.restore();
         }
     }
+    site::close();
     print!("{}", report.text());
     report.keep();
     if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

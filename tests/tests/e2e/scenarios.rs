@@ -3,6 +3,8 @@
 use crate::site::Operator;
 
 mod changes;
+mod chaos;
+mod consents;
 mod failures;
 mod life;
 
@@ -22,6 +24,11 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("resources changed while a node is in a crash loop", changes::crash_loop),
     ("a broken image and its repair", changes::broken_image),
     ("operator killed in the middle of a rollout", changes::operator_killed),
+    ("chaos: every consent, the vocabulary, the token", consents::refusals),
+    ("chaos: delay and slow disk in latencies, drops in counters", chaos::timing_and_drops),
+    ("chaos: a 2-3 partition in siblings, a pause in hints", chaos::partition_and_pause),
+    ("chaos: a kill in a restart, once; ids are used up", chaos::kill_and_ids),
+    ("chaos: removed heals; operator dead ends by itself; rollouts wait", chaos::ends),
     ("deleted and applied again", life::delete_and_reapply),
     ("deleted with the operator down", life::deleted_without_operator),
     ("a namespace deleted", life::namespace_deleted),

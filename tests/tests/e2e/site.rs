@@ -48,6 +48,13 @@ impl Operator {
         Operator
     }
 
+    /// Whether experiments are obeyed: the chart's value, and until the operators run with it.
+    pub fn allow_chaos(&self, is_allowed: bool) {
+        let chart = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/driftkv").display().to_string();
+        let value = format!("chaos.enabled={is_allowed}");
+        helm(&["upgrade", RELEASE, &chart, "-n", HOME, "--reuse-values", "--set", &value, "--wait", "--timeout", "2m"]);
+    }
+
     /// As many as the chart says, whatever a failed scenario left.
     pub fn restore(&self) {
         self.scale(OPERATORS);
@@ -105,6 +112,13 @@ fn killed(variable: &str) -> bool {
     ours.iter().all(|pid| kube::run("kill", &["-9", pid], "").is_ok) && !ours.is_empty()
 }
 
+/// Lets go of what scenarios have left open.
+pub fn close() {
+    for namespace in std::mem::take(&mut *OPEN.lock().unwrap()) {
+        kube::try_kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+    }
+}
+
 /// Makes a namespace in which pod security `restricted` is enforced.
 fn restricted(namespace: &str) {
     let yaml = format!(
@@ -143,6 +157,7 @@ pub fn look_back() {
 pub struct Site {
     pub namespace: String,
     pub cluster: String,
+    pub replicas: u32,
 }
 
 impl Site {
@@ -153,7 +168,15 @@ impl Site {
         kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--timeout=2m"]);
         restricted(&namespace);
         OPEN.lock().unwrap().push(namespace.clone());
-        Site { namespace, cluster: "demo".to_owned() }
+        Site { namespace, cluster: "demo".to_owned(), replicas: 3 }
+    }
+
+    /// The namespace of that name if it is still open with its cluster in it, which an earlier scenario left.
+    pub fn left(namespace: &str, replicas: u32) -> Option<Site> {
+        let namespace = format!("e2e-{namespace}");
+        let is_open = OPEN.lock().unwrap().contains(&namespace);
+        let site = Site { namespace, cluster: "demo".to_owned(), replicas };
+        (is_open && site.get().is_some()).then_some(site)
     }
 
     /// With a cluster that is Ready.
@@ -166,9 +189,9 @@ impl Site {
 
     /// Applies the KVCluster, with more lines of its spec.
     pub fn apply(&self, image: &str, spec: &str) {
-        let (cluster, spec) = (&self.cluster, spec.replace('\n', "\n  "));
+        let (cluster, replicas, spec) = (&self.cluster, self.replicas, spec.replace('\n', "\n  "));
         let yaml = format!(
-            "apiVersion: driftkv.io/v1alpha1\nkind: KVCluster\nmetadata: {{name: {cluster}}}\nspec:\n  replicas: 3\n  partitions: 64\n  \
+            "apiVersion: driftkv.io/v1alpha1\nkind: KVCluster\nmetadata: {{name: {cluster}}}\nspec:\n  replicas: {replicas}\n  partitions: 64\n  \
              image: {image}\n  storage: {{size: 1Gi}}\n  {spec}\n"
         );
         apply(&self.namespace, &yaml);
@@ -234,7 +257,7 @@ impl Site {
     /// Client addresses of all nodes.
     pub fn endpoints(&self) -> Vec<String> {
         let (cluster, namespace) = (&self.cluster, &self.namespace);
-        (0..3).map(|node| format!("{cluster}-{node}.{cluster}-nodes.{namespace}.svc:7400")).collect()
+        (0..self.replicas).map(|node| format!("{cluster}-{node}.{cluster}-nodes.{namespace}.svc:7400")).collect()
     }
 
     /// Waits until this is the only KVCluster anywhere, and no namespace is about to go.

@@ -29,7 +29,7 @@ async fn inject(cluster: &Cluster, id: &str, lasts: &str, faults: &str) {
 async fn apply(cluster: &Cluster, name: &str, text: &str) -> Result<(), tonic::Status> {
     let node = cluster.nodes.iter().find(|node| node.name == name).unwrap();
     let mut client = admin(&node.admin.to_string()).unwrap();
-    client.apply_faults(ApplyFaultsRequest { experiment: text.to_owned() }).await.map(|_| ())
+    client.apply_faults(ApplyFaultsRequest { experiment: text.to_owned(), ..Default::default() }).await.map(|_| ())
 }
 
 async fn experiment(cluster: &Cluster, node: usize, id: &str) -> Option<ActiveExperiment> {

@@ -33,7 +33,12 @@ async fn faults(cluster: &Cluster, cut: bool) {
     for node in &cluster.nodes {
         let mut client = admin(&node.admin.to_string()).unwrap();
         match cut {
-            true => drop(client.apply_faults(ApplyFaultsRequest { experiment: CUT.to_owned() }).await.unwrap()),
+            true => drop(
+                client
+                    .apply_faults(ApplyFaultsRequest { experiment: CUT.to_owned(), ..Default::default() })
+                    .await
+                    .unwrap(),
+            ),
             false => drop(client.clear_faults(ClearFaultsRequest::default()).await.unwrap()),
         }
     }

@@ -179,7 +179,7 @@ async fn inject(cluster: &Cluster, fault: &str) -> bool {
     for node in &cluster.nodes {
         let mut client = admin(&node.admin.to_string()).expect("an address");
         // One that is just starting hears nothing of it, which is one more way to be cut off.
-        match client.apply_faults(ApplyFaultsRequest { experiment: text.clone() }).await {
+        match client.apply_faults(ApplyFaultsRequest { experiment: text.clone(), ..Default::default() }).await {
             Err(status) if status.code() == tonic::Code::InvalidArgument => panic!("{text}: {status}"),
             answer => is_injected |= answer.is_ok(),
         }

@@ -3,13 +3,14 @@
 
 use driftkv_core::effect::{AdminReply, AdminRequest, PartitionDigest, Status as CoreStatus};
 use driftkv_core::id::{CommitNo, Incarnation, PartitionId};
+use driftkv_proto::client::Caller;
 use driftkv_proto::v1::admin_client::AdminClient;
 use driftkv_proto::v1::{self, ApplyFaultsRequest, ClearFaultsRequest, GetFaultsRequest};
 use tokio::sync::oneshot;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::AdminApi;
+use super::{AdminApi, Gate, Guarded};
 use crate::api::loopback::{connect, next, serve, soon};
 use crate::config::Config;
 use crate::driver::{Handle, Inbox, Job};
@@ -50,6 +51,52 @@ fn bootstrap() -> v1::BootstrapRequest {
     };
     let members = (1..=3).map(member).collect();
     v1::BootstrapRequest { cluster_id: vec![7; 16].into(), partitions: 8, replication_factor: 3, members }
+}
+
+#[tokio::test]
+async fn only_who_shows_a_token_reaches_the_service() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "right\n").unwrap();
+    let (handle, _inbox) = Handle::new();
+    let config = config(&["--allow-faults", "--admin-token-file", file.path().to_str().unwrap()]);
+    let admin = AdminApi::new(handle, Faults::new("demo-1", true), &config, Incarnation(1)).into_service();
+    let address = serve(Guarded::new(admin, Gate::new(config.admin_token_file))).await;
+    let channel = connect(&address).await;
+    for (token, expected) in [(None, false), (Some("wrong"), false), (Some("righ"), false), (Some("right"), true)] {
+        let caller = token.map(|token| Caller::with_token(token).unwrap()).unwrap_or_default();
+        let mut admin = AdminClient::with_interceptor(channel.clone(), caller);
+        let answer = soon(admin.get_faults(GetFaultsRequest {})).await;
+        assert_eq!(answer.is_ok(), expected, "{token:?}");
+        if let Err(refused) = answer {
+            assert_eq!(refused.code(), Code::Unauthenticated);
+            assert!(refused.message().contains("--admin-token-file"), "{}", refused.message());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operator_that_lost_its_lease_changes_nothing() {
+    let (handle, _inbox) = Handle::new();
+    let faults = Faults::new("demo-1", true);
+    let api = AdminApi::new(handle, faults.clone(), &config(&["--allow-faults"]), Incarnation(1));
+    let channel = connect(&serve(api.into_service()).await).await;
+    faults.set_members(Membership { names: (1..=3).map(|n| format!("demo-{n}")).collect(), n: 3, r: 2, w: 2 });
+    let of = |term: u64| AdminClient::with_interceptor(channel.clone(), Caller::default().in_term(Some(term)));
+    let request = || ApplyFaultsRequest { experiment: EXPERIMENT.to_owned(), left_ms: 9_000 };
+    let applied = soon(of(7).apply_faults(request())).await.unwrap().into_inner();
+    assert!(applied.experiments[0].remaining_ms <= 9_000, "only what is left");
+    let refusals = [
+        soon(of(6).clear_faults(ClearFaultsRequest::default())).await.unwrap_err(),
+        soon(of(6).apply_faults(request())).await.unwrap_err(),
+        soon(of(6).bootstrap(bootstrap())).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("its lease is lost"), "{}", refused.message());
+    }
+    assert_eq!(faults.active_count(), 1);
+    soon(of(6).get_faults(GetFaultsRequest {})).await.unwrap();
+    soon(of(7).clear_faults(ClearFaultsRequest::default())).await.unwrap();
 }
 
 #[tokio::test]
@@ -152,7 +199,8 @@ async fn faults_are_applied_shown_and_cleared_without_the_engine() {
     drop(inbox);
     let names = (1..=3).map(|n| format!("demo-{n}")).collect();
     faults.set_members(Membership { names, n: 3, r: 2, w: 2 });
-    let applied = soon(admin.apply_faults(ApplyFaultsRequest { experiment: EXPERIMENT.to_owned() })).await;
+    let applied =
+        soon(admin.apply_faults(ApplyFaultsRequest { experiment: EXPERIMENT.to_owned(), ..Default::default() })).await;
     let applied = applied.unwrap().into_inner();
     assert_eq!((applied.experiments[0].id.as_str(), applied.experiments[0].state.as_str()), ("slow", "active"));
     let seen = soon(admin.get_faults(GetFaultsRequest {})).await.unwrap().into_inner();
@@ -165,7 +213,7 @@ async fn faults_are_applied_shown_and_cleared_without_the_engine() {
 async fn faults_that_cannot_be_say_why_under_the_fitting_code() {
     let (mut admin, _inbox, faults) = start(&["--allow-faults"]).await;
     let mut refusal = async |experiment: &str| {
-        let request = ApplyFaultsRequest { experiment: experiment.to_owned() };
+        let request = ApplyFaultsRequest { experiment: experiment.to_owned(), ..Default::default() };
         let status = soon(admin.apply_faults(request)).await.unwrap_err();
         (status.code(), status.message().to_owned())
     };
@@ -180,7 +228,10 @@ async fn faults_that_cannot_be_say_why_under_the_fitting_code() {
     let unknown = soon(admin.clear_faults(ClearFaultsRequest { id: "nobody".to_owned() })).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "no experiment `nobody` is known here"));
     let (mut admin, _inbox, _) = start(&[]).await;
-    let refused = soon(admin.apply_faults(ApplyFaultsRequest { experiment: EXPERIMENT.to_owned() })).await.unwrap_err();
+    let refused =
+        soon(admin.apply_faults(ApplyFaultsRequest { experiment: EXPERIMENT.to_owned(), ..Default::default() }))
+            .await
+            .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("--allow-faults"), "{}", refused.message());
 }

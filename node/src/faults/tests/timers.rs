@@ -99,3 +99,22 @@ async fn waiting_for_the_end_of_a_pause_returns_when_it_ends() {
     assert!(matches!(time::timeout(Duration::from_secs(3_600), end).await, Ok(Ok(()))));
     assert_eq!(start.elapsed(), ms(5_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_late_ends_with_the_others_and_nobody_lasts_longer_than_written() {
+    let (start, text) = (Instant::now(), experiment("x", "{kind: delay, from: a, to: b, mean: 5ms}"));
+    for (left_ms, expected_ms) in [(20_000, 20_000), (90_000, 60_000)] {
+        let (node, _) = running("a");
+        let status = node.apply_within(&text, ms(left_ms)).unwrap();
+        assert_eq!(states(&status), [("x", "active", expected_ms)]);
+        // The same again, with less left, is the same experiment.
+        node.apply_within(&text, ms(1_000)).unwrap();
+        assert_eq!(states(&node.status()), [("x", "active", expected_ms)]);
+    }
+    let (node, _) = running("a");
+    node.apply_within(&text, ms(20_000)).unwrap();
+    move_to(start, ms(19_999)).await;
+    assert_eq!(node.active_count(), 1);
+    move_to(start, ms(20_000)).await;
+    assert_eq!(states(&node.status()), [("x", "expired", 0)]);
+}

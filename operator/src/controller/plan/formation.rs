@@ -157,6 +157,6 @@ fn gone(inputs: &Inputs<'_>, id: &str) -> Formation {
 }
 
 /// An id as people see it.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -22,6 +22,8 @@ pub enum Rollout {
     Replace(Replacement),
     /// One would be next, but for this.
     Blocked(String),
+    /// None is replaced while an experiment is under way.
+    Held(String),
 }
 
 /// The revision that pods should have; `None`: Kubernetes has not seen the newest spec yet.
@@ -42,6 +44,10 @@ pub(super) fn next(inputs: &Inputs<'_>, formation: &Formation) -> Rollout {
         return away.map_or(Rollout::Done, |ordinal| {
             Rollout::Settling(format!("{} is being made", inputs.names.node(ordinal)))
         });
+    }
+    if let Some(id) = inputs.experiment() {
+        // Not even a sick one: what an experiment did is not healed behind its back.
+        return Rollout::Held(format!("experiment {id} is under way (ChaosActive); pods are replaced when it is over"));
     }
     if let Some(ordinal) = away {
         // One at a time, whatever its state.

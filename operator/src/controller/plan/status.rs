@@ -5,6 +5,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::chaos::{ChaosPlan, Verdict};
 use super::drift::Drift;
 use super::formation::hex;
 use super::rollout::revision;
@@ -13,6 +14,9 @@ use crate::controller::error::Error;
 use crate::controller::kind::Kind;
 use crate::controller::reason::Reason;
 use crate::crd::{KVCluster, KVClusterStatus, NodeStatus, Phase};
+
+/// The condition that tells of experiments.
+pub const CHAOS_ACTIVE: &str = "ChaosActive";
 
 /// What a condition claims, before its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +49,7 @@ pub(super) fn status(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, 
         layout_version: layout.map_or(last.layout_version, |layout| layout.version),
         cluster_id: layout.map(|layout| hex(&layout.cluster_id)).or(last.cluster_id),
         zones_from: from.or(last.zones_from),
+        chaos: last.chaos,
         observed_generation: inputs.cluster.metadata.generation.unwrap_or_default(),
     }
 }
@@ -60,7 +65,13 @@ fn phase(inputs: &Inputs<'_>, formation: &Formation, claims: &[Claim]) -> Phase 
         _ if matches!(reason("Degraded"), Some(reason) if needs_a_person(reason)) => Phase::Degraded,
         Formation::Waiting(_) if !was_formed(inputs) => Phase::Pending,
         Formation::Bootstrap(_) => Phase::Bootstrapping,
-        _ if matches!(reason("Progressing"), Some(Reason::RollingUpdate | Reason::WaitingForNodes)) => Phase::Updating,
+        _ if matches!(
+            reason("Progressing"),
+            Some(Reason::RollingUpdate | Reason::WaitingForNodes | Reason::WaitingForChaos)
+        ) =>
+        {
+            Phase::Updating
+        }
         _ => Phase::Running,
     }
 }
@@ -138,6 +149,7 @@ fn progressing(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollou
     }
     match (formation, rollout) {
         (Formation::Refused(reason, words), _) => claim("Progressing", false, *reason, words.clone()),
+        (_, Rollout::Held(why)) => yes(Reason::WaitingForChaos, why),
         (_, Rollout::Replace(next)) => yes(Reason::RollingUpdate, &format!("replacing {}: {}", next.pod, next.why)),
         (_, Rollout::Blocked(why)) => yes(Reason::WaitingForNodes, why),
         (Formation::Waiting(why), _) if was_formed(inputs) => yes(Reason::Recovering, why),
@@ -233,17 +245,40 @@ fn node(inputs: &Inputs<'_>, ordinal: u32) -> NodeStatus {
 fn conditions(cluster: &KVCluster, claims: Vec<Claim>, now: Timestamp) -> Vec<Condition> {
     let last = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let generation = cluster.metadata.generation;
-    claims
+    let said = claims
         .into_iter()
-        .map(|claim| {
-            let value = match claim.holds {
-                Some(true) => "True",
-                Some(false) => "False",
-                None => "Unknown",
-            };
-            condition(last, generation, claim.kind, value, claim.reason, claim.message, now)
-        })
-        .collect()
+        .map(|claim| condition(last, generation, claim.kind, word(claim.holds), claim.reason, claim.message, now));
+    said.chain(chaos_active(last, generation)).collect()
+}
+
+fn word(holds: Option<bool>) -> &'static str {
+    match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    }
+}
+
+/// What was said of experiments in this pass already (`controller/chaos.rs`).
+fn chaos_active(said: &[Condition], generation: Option<i64>) -> Option<Condition> {
+    let found = said.iter().find(|condition| condition.type_ == CHAOS_ACTIVE)?;
+    Some(Condition { observed_generation: generation, ..found.clone() })
+}
+
+/// `before` with what a look at an experiment came to.
+pub fn with_chaos(
+    generation: Option<i64>,
+    before: &KVClusterStatus,
+    plan: &ChaosPlan,
+    now: Timestamp,
+) -> KVClusterStatus {
+    let mut status = before.clone();
+    status.chaos = plan.status.clone();
+    status.conditions.retain(|condition| condition.type_ != CHAOS_ACTIVE);
+    status.conditions.extend(plan.verdict.clone().map(|Verdict { holds, reason, message }| {
+        condition(&before.conditions, generation, CHAOS_ACTIVE, word(holds), reason, message, now)
+    }));
+    status
 }
 
 /// One condition; it keeps the time of its last transition if its status is what it was.
@@ -292,7 +327,9 @@ pub fn with_error(
         |condition: &Condition| condition.type_ == "Available" && condition.observed_generation == generation;
     let available = status.conditions.iter().find(|condition| is_current(condition)).cloned();
     let available = available.unwrap_or_else(|| set("Available", "Unknown"));
+    let chaos = chaos_active(&status.conditions, generation);
     status.conditions = vec![available, set("Progressing", "True"), set("Degraded", "True"), set("Ready", "False")];
+    status.conditions.extend(chaos);
     if matches!(error.reason(), Reason::ApplyRejected | Reason::Forbidden) {
         status.phase = Phase::Degraded;
     }

@@ -9,15 +9,16 @@ use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, GRPCAction, Lifecycle,
-    LifecycleHandler, ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
-    VolumeMount, VolumeResourceRequirements,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, GRPCAction, KeyToPath,
+    Lifecycle, LifecycleHandler, ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
+    SleepAction, TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::super::names::{LABEL_ZONE, Names};
+use super::super::token::ACCEPTED;
 use super::config::FILE;
 use super::network::PORTS;
 use crate::crd::{KVCluster, StorageSpec};
@@ -25,6 +26,9 @@ use crate::crd::{KVCluster, StorageSpec};
 /// The user of the image.
 const USER: i64 = 65_532;
 const CONFIG_DIR: &str = "/etc/driftkv";
+const TOKEN_DIR: &str = "/etc/driftkv-admin";
+/// Read by the owner; `fsGroup` adds the group of the process.
+const TOKEN_MODE: i32 = 0o400;
 /// Volumes may come with a `lost+found`: the node has a directory of its own in it.
 const VOLUME_DIR: &str = "/var/lib/driftkv";
 const DATA_DIR: &str = "/var/lib/driftkv/data";
@@ -58,11 +62,7 @@ pub(super) fn stateful_set(cluster: &KVCluster, names: &Names, image: &str, conf
             [LABEL_ZONE, "kubernetes.io/hostname"].map(|key| spread(key, &selector)).into(),
         ),
         containers: vec![container(cluster, names, image)],
-        volumes: Some(vec![Volume {
-            name: "config".to_owned(),
-            config_map: Some(ConfigMapVolumeSource { name: config.to_owned(), ..ConfigMapVolumeSource::default() }),
-            ..Volume::default()
-        }]),
+        volumes: Some(vec![config_volume(config), token_volume(names)]),
         ..PodSpec::default()
     };
     let template = PodTemplateSpec {
@@ -87,6 +87,29 @@ pub(super) fn stateful_set(cluster: &KVCluster, names: &Names, image: &str, conf
     };
     let metadata = ObjectMeta { name: Some(names.cluster.clone()), ..ObjectMeta::default() };
     StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() }
+}
+
+fn config_volume(config: &str) -> Volume {
+    Volume {
+        name: "config".to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: config.to_owned(), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+/// Never optional: a node without it would let everybody in. Kubernetes brings changes of it into running pods.
+fn token_volume(names: &Names) -> Volume {
+    let file = KeyToPath { key: ACCEPTED.to_owned(), path: ACCEPTED.to_owned(), mode: None };
+    Volume {
+        name: "admin-token".to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(names.admin_secret()),
+            default_mode: Some(TOKEN_MODE),
+            items: Some(vec![file]),
+            optional: Some(false),
+        }),
+        ..Volume::default()
+    }
 }
 
 /// Evenly over what `key` names, if it can be had.
@@ -135,7 +158,11 @@ fn container(cluster: &KVCluster, names: &Names, image: &str) -> Container {
         env: Some(environment(names)),
         ports: Some(PORTS.map(port).into()),
         resources: cluster.spec.resources.clone(),
-        volume_mounts: Some(vec![mount("config", CONFIG_DIR, true), mount("data", VOLUME_DIR, false)]),
+        volume_mounts: Some(vec![
+            mount("config", CONFIG_DIR, true),
+            mount("admin-token", TOKEN_DIR, true),
+            mount("data", VOLUME_DIR, false),
+        ]),
         // Order: reading a large journal may take minutes, and liveness must not count them.
         startup_probe: Some(probe(i32::from(ADMIN_PORT), ALIVE, 1, 5, 600)),
         liveness_probe: Some(probe(i32::from(ADMIN_PORT), ALIVE, 10, 5, 6)),
@@ -172,6 +199,8 @@ fn environment(names: &Names) -> Vec<EnvVar> {
         name,
         plain("DRIFTKV_CONFIG", format!("{CONFIG_DIR}/{FILE}")),
         plain("DRIFTKV_DATA", DATA_DIR.to_owned()),
+        // Here and not in the file: an older image, which knows no such setting, takes no notice of it.
+        plain("DRIFTKV_ADMIN_TOKEN_FILE", format!("{TOKEN_DIR}/{ACCEPTED}")),
         plain("DRIFTKV_ADVERTISE_CLIENT", address(CLIENT_PORT)),
         plain("DRIFTKV_ADVERTISE_PEER", address(PEER_PORT)),
         plain("DRIFTKV_ADVERTISE_ADMIN", address(ADMIN_PORT)),

@@ -33,7 +33,7 @@ pub fn apply_to_ready(_: &Operator) {
 
 pub fn two_clusters(_: &Operator) {
     let one = Site::with_cluster("two");
-    let two = Site { cluster: "other".to_owned(), namespace: one.namespace.clone() };
+    let two = Site { cluster: "other".to_owned(), namespace: one.namespace.clone(), replicas: 3 };
     two.apply(&image(), "");
     two.ready(PATIENCE);
     let uids = two.uids();
