@@ -10,5 +10,6 @@ mod load;
 mod load_faults;
 mod look;
 mod manual;
+mod tokens;
 mod up;
 mod watch;

@@ -179,7 +179,7 @@ impl<'a> Load<'a> {
         let first: Vec<String> = names(&results["retried"]);
         let late = ["timeout", "deadline_exceeded"].map(|name| results["retried"][name]["count"].as_u64().unwrap_or(0));
         let (ok, failed) = (count("ok"), count("fail") + count("info"));
-        let outcome = Outcome { ok, failed, late: late.iter().sum(), results };
+        let outcome = Outcome { ok, failed, late: late.iter().sum(), results: results.clone() };
         say(format!(
             "{} operations succeeded, {} failed{}; first attempts that failed: {}",
             outcome.ok,

@@ -2,7 +2,7 @@
 //! Invariant: the forward ends with the probe.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use driftkv_proto::client::{Caller, admin_as};
@@ -17,6 +17,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// One admin port.
 pub struct Probe {
     forward: Child,
+    /// What it says for each connection: a closed pipe would end it.
+    _lines: BufReader<ChildStdout>,
     address: String,
     token: String,
 }
@@ -31,9 +33,10 @@ impl Probe {
             .spawn()
             .expect("kubectl port-forward");
         let mut line = String::new();
-        BufReader::new(forward.stdout.take().unwrap()).read_line(&mut line).expect("a line of kubectl port-forward");
+        let mut lines = BufReader::new(forward.stdout.take().unwrap());
+        lines.read_line(&mut line).expect("a line of kubectl port-forward");
         let address = line.split_whitespace().find(|word| word.contains(':')).unwrap_or_default().to_owned();
-        Probe { forward, address, token: token(site) }
+        Probe { forward, _lines: lines, address, token: token(site) }
     }
 
     /// Begins `text` there, or tries to; `token`: what to show.
