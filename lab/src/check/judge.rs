@@ -49,7 +49,9 @@ fn accounted<'a>(writes: &'a [Write], by_id: &HashMap<&str, &'a Write>, there: &
     let mut accounted: HashSet<&str> = left.iter().copied().collect();
     // So many of `by_sent` are accounted for: a write that covers anything before it covers a longer part of them, or nothing new.
     let mut prefix = 0;
-    while let Some(write) = left.pop().and_then(|id| by_id.get(id).copied()) {
+    while let Some(id) = left.pop() {
+        // A value of somebody else is there, and tells nothing of what these runs wrote.
+        let Some(write) = by_id.get(id) else { continue };
         match &write.covers {
             Covers::These(ids) => left.extend(ids.iter().map(String::as_str).filter(|id| accounted.insert(id))),
             Covers::AnythingBefore => {
@@ -130,6 +132,15 @@ mod tests {
         let delete = |status| Write { is_delete: true, ..write("r/2", &["r/1"], status, 10) };
         assert!(lost(&[write("r/1", &[], Status::Ok, 0), delete(Status::Info)], &[]).is_empty());
         assert_eq!(lost(&[write("r/1", &[], Status::Ok, 0), delete(Status::Fail)], &[]), ["r/1"]);
+    }
+
+    #[test]
+    fn a_value_of_somebody_else_hides_nothing_of_what_a_sibling_of_it_had_seen() {
+        let chain = [write("r/1", &[], Status::Ok, 0), write("r/2", &["r/1"], Status::Ok, 10)];
+        for there in [["other/1", "r/2"], ["r/2", "other/1"]] {
+            assert!(lost(&chain, &there).is_empty(), "{there:?}");
+        }
+        assert_eq!(lost(&chain, &["other/1"]), ["r/1", "r/2"]);
     }
 
     #[test]

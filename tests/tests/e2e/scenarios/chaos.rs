@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::consents::{annotate, remove, says, stage};
+use super::consents::{annotate, remove, rotated, says, stage};
 use crate::kube::{condition, eventually, kubectl};
 use crate::load::Load;
 use crate::probe::Probe;
@@ -187,6 +187,7 @@ fn ends_at(site: &Site) -> SystemTime {
 
 pub fn ends(operator: &Operator) {
     let site = stage(operator);
+    rotated(&site);
     let probes = [0, 3].map(|node| Probe::new(&site, node));
     let delay = |id: &str, seconds: u32| {
         format!("{{id: {id}, for: {seconds}s, faults: [{{kind: delay, from: '*', to: '*', mean: 5ms}}]}}")

@@ -1,13 +1,14 @@
 //! Who may begin an experiment: three consents, a text that is understood, a token, and, if asked for, a policy of the API server.
 //! Also the site of all experiments: five nodes that allow faults, in a namespace of their own, kept from one scenario to the next.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
 use tonic::Code;
 
 use crate::kube::{apply, condition, eventually, get, kubectl, try_kubectl};
-use crate::probe::Probe;
+use crate::probe::{Probe, token};
 use crate::report;
 use crate::site::{Operator, PATIENCE, Site, image};
 
@@ -31,7 +32,41 @@ fn begin() -> Site {
     let site = Site { replicas: NODES, ..Site::new("chaos") };
     site.apply(&image(), "allowFaults: true");
     site.ready(PATIENCE);
+    // Kubernetes takes its time to bring it to the nodes: `rotated` looks for it at the end.
+    *FIRST_TOKEN.lock().unwrap() = token(&site);
+    let secret = format!("{}-admin", site.cluster);
+    kubectl(&["annotate", "secret", &secret, "-n", &site.namespace, "driftkv.io/rotate=e2e"]);
     site
+}
+
+/// The token that the site began with.
+static FIRST_TOKEN: Mutex<String> = Mutex::new(String::new());
+
+/// Waits until the nodes take the token that was asked for at the beginning, and no longer the first one.
+pub fn rotated(site: &Site) {
+    let (first, secret) = (FIRST_TOKEN.lock().unwrap().clone(), format!("{}-admin", site.cluster));
+    let template = "go-template={{.data.accepted | base64decode}}";
+    let words = ["get", "secret", &secret, "-n", &site.namespace, "-o", template];
+    eventually("only the new token is accepted", PATIENCE, || {
+        let accepted = kubectl(&words);
+        if accepted.lines().count() == 1 && !accepted.contains(&first) {
+            Ok(())
+        } else {
+            Err("the old one is, too".to_owned())
+        }
+    });
+    let probe = Probe::new(site, 0);
+    let (_, took) = eventually("the nodes refuse the old token", PATIENCE, || match probe.faults_as(Some(&first)) {
+        Err(refused) if refused.code() == Code::Unauthenticated => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(probe.state("nobody").0, "", "and take the new one");
+    let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
+    assert_eq!(site.pods().iter().map(restarts).sum::<u64>(), 0, "a container was restarted");
+    report::say(format!(
+        "the token was rotated without a restart; the old one is refused {:.0} s after it was dropped",
+        took.as_secs_f64()
+    ));
 }
 
 fn allow(site: &Site) {
