@@ -134,6 +134,23 @@ mod tests {
     }
 
     #[test]
+    fn each_step_of_an_experiment_is_told_once_and_a_refusal_is_a_warning() {
+        let said = |value: &str, reason: Reason, words: &str| {
+            [Condition { message: words.to_owned(), ..of("ChaosActive", value, reason) }]
+        };
+        let active = said("True", Reason::ChaosInjected, "at 4 of 5 nodes");
+        let more = said("True", Reason::ChaosInjected, "at 5 of 5 nodes");
+        let refused = said("False", Reason::ChaosInvalid, "line 3");
+        let otherwise = said("False", Reason::ChaosInvalid, "line 4");
+        let told = |before: &[Condition], after: &[Condition]| -> Vec<bool> {
+            transitions(before, after).iter().map(|happening| happening.is_warning).collect()
+        };
+        assert_eq!(told(&[], &active), [false]);
+        assert!(told(&active, &more).is_empty() && told(&refused, &refused).is_empty());
+        assert_eq!((told(&active, &refused), told(&refused, &otherwise)), (vec![true], vec![true]));
+    }
+
+    #[test]
     fn long_notes_end_between_characters() {
         assert!(cut(&"ä".repeat(900)).len() <= 1_000);
     }

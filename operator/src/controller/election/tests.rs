@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Seen, Times, decide};
+use super::{Decision, Seen, Term, Times, decide};
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -85,4 +85,17 @@ fn two_never_act_at_once() {
         }
     }
     assert!(takeovers > 1_000, "{takeovers}");
+}
+
+#[test]
+fn a_lease_that_was_deleted_begins_no_older_term() {
+    let term = Term::default();
+    assert_eq!(term.get(), None, "without an election nothing is said");
+    term.hold(3);
+    assert_eq!((term.get(), term.at_least(4)), (Some(3), 4));
+    // A node has seen nine: whoever makes the Lease anew begins there.
+    term.clone().raise(9);
+    assert_eq!((term.get(), term.at_least(1)), (Some(3), 9));
+    term.raise(u64::MAX);
+    assert_eq!(term.at_least(1), i32::MAX);
 }

@@ -7,15 +7,18 @@ mod rollout;
 mod status;
 
 use driftkv_proto::v1::{Layout, Member, PeerStatus, StartedWith, StatusReply};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Inputs, Plan, plan};
+use super::chaos::{ChaosPlan, Verdict};
+use super::{Inputs, Plan, plan, with_chaos};
 use crate::controller::kind::Kind;
 use crate::controller::names::Names;
 use crate::controller::observe::{Found, Observed, PodView, Zone};
+use crate::controller::reason::Reason;
 use crate::controller::resources::{Defaults, Wanted, build};
-use crate::crd::{KVCluster, ZoneSource};
+use crate::crd::{ChaosPhase, ChaosState, ChaosStatus, ChaosTarget, KVCluster, ZoneSource};
 
 pub const UID: &str = "aa11bea4-0158-4e82-a02d-22e41eb2a434";
 
@@ -174,6 +177,29 @@ impl World {
         let (names, wanted) = (self.names(), self.wanted());
         let now = Timestamp::from_second(1_000_000).unwrap();
         plan(&Inputs { cluster: &self.cluster, names: &names, wanted: &wanted, observed: &self.observed, now })
+    }
+
+    /// An experiment is in the status, at demo-0, and ChaosActive tells of it.
+    pub fn experiment(&mut self, phase: ChaosPhase, state: ChaosState) {
+        self.remember();
+        let at = || MicroTime(Timestamp::from_second(999_999).unwrap());
+        let status = self.cluster.status.as_ref().unwrap();
+        let chaos = ChaosStatus {
+            id: "slow".to_owned(),
+            hash: String::new(),
+            phase,
+            seed: "7".to_owned(),
+            started_at: at(),
+            ends_at: at(),
+            message: String::new(),
+            targets: vec![ChaosTarget { node: "demo-0".to_owned(), state, ..ChaosTarget::default() }],
+            kills: Vec::new(),
+            counted_at: at(),
+            past_ids: Vec::new(),
+        };
+        let verdict = Verdict { holds: Some(true), reason: Reason::ChaosInjected, message: "words".to_owned() };
+        let look = ChaosPlan { status: Some(chaos), verdict: Some(verdict), acts: Vec::new(), again: None };
+        self.cluster.status = Some(with_chaos(Some(1), status, &look, Timestamp::from_second(1_000_000).unwrap()));
     }
 
     /// Takes the plan's status for the last one.

@@ -172,9 +172,8 @@ fn forged(site: &Site) {
 fn policy(site: &Site) {
     let chart = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/driftkv").display().to_string();
     let set = "chaos.admissionPolicy.enabled=true,chaos.admissionPolicy.groups={chaos-engineers}";
-    let words =
-        ["template", "guard", &chart, "-n", "guard", "--show-only", "templates/chaos-policy.yaml", "--set", set];
-    let yaml = crate::kube::helm(&words);
+    let words = ["template", "guard", &chart, "-n", "guard", "--kube-version", "1.33.0"];
+    let yaml = crate::kube::helm(&[&words[..], &["--show-only", "templates/chaos-policy.yaml", "--set", set]].concat());
     apply("default", &yaml);
     let value = format!("{KEY}={PAUSE}");
     let set = ["annotate", "--overwrite", "kvcluster", &site.cluster, "-n", &site.namespace, &value];

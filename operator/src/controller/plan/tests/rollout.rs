@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::{World, replaced, said, touches_nothing, words};
 use crate::controller::kind::Kind;
+use crate::crd::{ChaosPhase, ChaosState};
 
 #[test]
 fn a_settled_cluster_is_left_alone() {
@@ -145,4 +146,30 @@ fn pods_are_known_by_number_and_not_by_text() {
     let names = World::empty().names();
     let ordinals = ["demo-10", "demo-2", "demo-x-2", "other-2", "demo-"].map(|pod| names.ordinal(pod));
     assert_eq!(ordinals, [Some(10), Some(2), None, None, None]);
+}
+
+#[test]
+fn no_pod_is_replaced_while_an_experiment_is_under_way_not_even_a_sick_one() {
+    for (phase, state) in [
+        (ChaosPhase::Requested, ChaosState::Requested),
+        (ChaosPhase::Active, ChaosState::Injected),
+        (ChaosPhase::Ended, ChaosState::Injected),
+    ] {
+        let mut world = World::outdated();
+        world.pod(1).stuck = Some("a crash loop".to_owned());
+        world.experiment(phase, state);
+        let plan = world.plan();
+        assert_eq!((replaced(&plan), said(&plan, "Progressing").as_str()), (None, "True/WaitingForChaos"), "{phase:?}");
+        assert!(words(&plan, "Progressing").contains("experiment slow is under way (ChaosActive)"));
+        world.experiment(ChaosPhase::Ended, ChaosState::Recovered);
+        assert_eq!(replaced(&world.plan()), Some("demo-1"), "it goes on when that is over");
+    }
+}
+
+#[test]
+fn objects_are_put_right_in_the_middle_of_an_experiment() {
+    let mut world = World::serving();
+    world.experiment(ChaosPhase::Active, ChaosState::Injected);
+    world.cluster.spec.read_quorum = 1;
+    assert_eq!(world.plan().apply.len(), 2);
 }

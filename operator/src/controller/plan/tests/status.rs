@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{World, said, words};
 use crate::controller::error::Error;
 use crate::controller::plan::with_error;
-use crate::crd::{Phase, ZoneSource};
+use crate::crd::{ChaosPhase, ChaosState, Phase, ZoneSource};
 
 #[test]
 fn every_condition_is_about_the_generation_that_was_read() {
@@ -152,4 +152,20 @@ fn an_error_is_told_without_claiming_what_was_not_seen() {
     assert_eq!(told, expected);
     assert_eq!(status.observed_generation, 2);
     assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(2)));
+}
+
+#[test]
+fn what_was_said_of_an_experiment_outlives_every_pass() {
+    let mut world = World::serving();
+    world.experiment(ChaosPhase::Active, ChaosState::Injected);
+    world.cluster.metadata.generation = Some(2);
+    let plan = world.plan();
+    assert_eq!(said(&plan, "ChaosActive"), "True/ChaosInjected");
+    assert_eq!(plan.status.chaos, world.cluster.status.as_ref().unwrap().chaos);
+    let error = Error::Deadline { what: "x".to_owned() };
+    let last = plan.status.conditions.clone();
+    let failed = with_error(Some(2), &last, plan.status, &error, Timestamp::from_second(9).unwrap());
+    assert!(failed.chaos.is_some(), "ids that were begun are not forgotten");
+    let active = failed.conditions.iter().find(|condition| condition.type_ == "ChaosActive").unwrap();
+    assert_eq!((active.reason.as_str(), active.observed_generation), ("ChaosInjected", Some(2)));
 }
