@@ -1,6 +1,6 @@
 //! The token of a cluster's admin ports: a Secret `CLUSTER-admin` with `token` (what to say) and `accepted` (what nodes take, a line each).
-//! A rotation (another value of the annotation `driftkv.io/rotate`, or another `token` written by hand) puts the new token beside the
-//! old one, and the old one is dropped when every node took the new one: nobody is locked out meanwhile, and no node restarts.
+//! A rotation (another value of the annotation `driftkv.io/rotate`) puts a new token beside the old one in `accepted`; when every node
+//! has taken the new one it becomes `token`, and the old one is dropped: nobody is locked out meanwhile, and no node restarts.
 //! Invariants: a Secret that holds what it should is not written; one that is not ours is not touched; no token is logged or told.
 //! Not here: how nodes compare (`node/src/api/admin/gate.rs`).
 
@@ -80,7 +80,7 @@ pub async fn retire(client: &Client, names: &Names, known: &Tokens) -> Result<()
     let (api, name) = (secrets(client, names), names.admin_secret());
     let Some(mut secret) = call_opt(&format!("get Secret {name}"), api.get(&name)).await? else { return Ok(()) };
     let Some(newest) = known.0.first().filter(|_| tokens(&secret) == *known) else { return Ok(()) };
-    secret.data.get_or_insert_default().insert(ACCEPTED.to_owned(), bytes(&format!("{newest}\n")));
+    fill(&mut secret, &Tokens(vec![newest.clone()]));
     let post = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
     call(&format!("write Secret {name}"), api.replace(&name, &post, &secret)).await?;
     tracing::info!(cluster = %names.cluster, namespace = %names.namespace, secret = %name, "every node takes the new admin token; older ones are dropped");
@@ -100,11 +100,16 @@ fn text<'a>(secret: &'a Secret, key: &str) -> &'a str {
     value.and_then(|value| std::str::from_utf8(&value.0).ok()).unwrap_or_default().trim()
 }
 
-/// What it says, as far as that can be a token.
+/// What it says, as far as that can be a token: what is accepted, and before it a `token` that somebody wrote by hand.
 fn tokens(secret: &Secret) -> Tokens {
-    let lines = [text(secret, TOKEN)].into_iter().chain(text(secret, ACCEPTED).lines().map(str::trim));
+    let (said, accepted) = (text(secret, TOKEN), text(secret, ACCEPTED));
+    let by_hand = Some(said).filter(|said| !accepted.lines().any(|line| line.trim() == *said));
     let mut all: Vec<String> = Vec::new();
-    for token in lines.filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())) {
+    for token in by_hand
+        .into_iter()
+        .chain(accepted.lines().map(str::trim))
+        .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
         if !all.iter().any(|known| known == token) {
             all.push(token.to_owned());
         }
@@ -141,8 +146,8 @@ fn decide(cluster: &KVCluster, found: Option<Secret>, fresh: impl FnOnce() -> St
     // Of an earlier KVCluster of this name, or without any: else Kubernetes takes it away, or leaves it behind.
     let owner = cluster.controller_owner_ref(&());
     let is_owned = owner.iter().all(|owner| secret.owner_references().iter().any(|known| known.uid == owner.uid));
-    let is_right = text(&secret, TOKEN) == wanted.0.first().map_or("", String::as_str)
-        && text(&secret, ACCEPTED).lines().eq(wanted.0.iter());
+    let is_known = wanted.0.iter().any(|token| token == text(&secret, TOKEN));
+    let is_right = is_known && text(&secret, ACCEPTED).lines().eq(wanted.0.iter());
     if is_right && is_owned && !is_asked {
         return Step::Keep(wanted);
     }
@@ -154,9 +159,13 @@ fn decide(cluster: &KVCluster, found: Option<Secret>, fresh: impl FnOnce() -> St
     Step::Replace(secret)
 }
 
+/// What is said stays as long as it is accepted: nodes may not know a newer token yet.
 fn fill(secret: &mut Secret, tokens: &Tokens) {
     let lines: String = tokens.0.iter().flat_map(|token| [token, "\n"]).collect();
+    let is_accepted = tokens.0.iter().any(|token| token == text(secret, TOKEN));
     let data = secret.data.get_or_insert_default();
-    data.insert(TOKEN.to_owned(), bytes(tokens.0.first().map_or("", String::as_str)));
     data.insert(ACCEPTED.to_owned(), bytes(&lines));
+    if !is_accepted {
+        data.insert(TOKEN.to_owned(), bytes(tokens.0.first().map_or("", String::as_str)));
+    }
 }

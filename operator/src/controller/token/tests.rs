@@ -1,10 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{ACCEPTED, ANNOTATION_ROTATE, Step, TOKEN, bytes, decide, text, tokens};
+use super::{ACCEPTED, ANNOTATION_ROTATE, Step, TOKEN, Tokens, bytes, decide, fill, text, tokens};
 use crate::crd::KVCluster;
 
 fn cluster(uid: &str) -> KVCluster {
@@ -42,9 +42,14 @@ fn a_rotation_keeps_the_old_token_beside_the_new_one_and_is_obeyed_once() {
     secret.annotations_mut().insert(ANNOTATION_ROTATE.to_owned(), "monday".to_owned());
     let (secret, how) = next(Some(secret), "two");
     let secret = secret.unwrap();
-    assert_eq!((how, text(&secret, TOKEN), text(&secret, ACCEPTED)), ("replace", "two", "two\none"));
-    assert_eq!(tokens(&secret).all(), ["two", "one"]);
-    assert_eq!(next(Some(secret), "three").1, "keep");
+    assert_eq!((how, text(&secret, TOKEN), text(&secret, ACCEPTED)), ("replace", "one", "two\none"));
+    assert_eq!(tokens(&secret).all(), ["two", "one"], "the newest is tried first");
+    assert_eq!(next(Some(secret.clone()), "three").1, "keep");
+    // Every node has taken it.
+    let mut settled = secret;
+    fill(&mut settled, &Tokens(vec!["two".to_owned()]));
+    assert_eq!((text(&settled, TOKEN), text(&settled, ACCEPTED)), ("two", "two"));
+    assert_eq!(next(Some(settled), "three").1, "keep");
 }
 
 #[test]
