@@ -60,6 +60,16 @@ pub enum Error {
         /// What was asked.
         what: String,
     },
+    /// The API server showed a KVCluster older than one that it had shown before.
+    #[error(
+        "read the KVCluster: generation {read}, after generation {newest} was read before; nothing was done, reading again"
+    )]
+    Stale {
+        /// What it showed now.
+        read: i64,
+        /// The newest until now.
+        newest: i64,
+    },
     /// An object that cannot be written as JSON, or an answer that cannot be read: a bug, or a strange API server.
     #[error("{what}: {why}")]
     Unreadable {
@@ -95,7 +105,9 @@ impl Error {
             Error::Rejected { .. } | Error::Unreadable { .. } => Reason::ApplyRejected,
             Error::Forbidden { .. } => Reason::Forbidden,
             Error::Bootstrap { .. } => Reason::BootstrapRefused,
-            Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } => Reason::ApiUnavailable,
+            Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } | Error::Stale { .. } => {
+                Reason::ApiUnavailable
+            }
         }
     }
 
@@ -108,6 +120,7 @@ impl Error {
             Error::Unavailable { .. } => "unavailable",
             Error::Bootstrap { .. } => "bootstrap",
             Error::Deadline { .. } => "deadline",
+            Error::Stale { .. } => "stale",
             Error::Unreadable { .. } => "unreadable",
         }
     }
