@@ -19,5 +19,6 @@ pub mod reason;
 pub mod reconcile;
 pub mod resources;
 pub mod run;
+pub mod selftest;
 pub mod traces;
 pub mod web;

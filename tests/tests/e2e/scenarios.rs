@@ -1,8 +1,10 @@
-//! Every scenario, in the order in which they run: first what a cluster is, then what may be done to it, then its end.
+//! Every scenario, in the order in which they run: first what a cluster is, then what may be done to it, then its end, and at
+//! last the chart, whose scenarios install the operator anew.
 
 use crate::site::Operator;
 
 mod changes;
+mod chart;
 mod failures;
 mod life;
 
@@ -25,4 +27,8 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("deleted and applied again", life::delete_and_reapply),
     ("deleted with the operator down", life::deleted_without_operator),
     ("a namespace deleted", life::namespace_deleted),
+    ("helm test", chart::helm_test),
+    ("examples", chart::examples),
+    ("upgrade of the chart", chart::upgrade),
+    ("another release takes ownership", chart::another_release),
 ];
