@@ -1,19 +1,33 @@
 //! Talking to admin ports: one node, or all of them at once, each with its own answer or failure.
 //! Invariant: a node that does not answer delays the others' answers by no more than `ANSWER_MAX`.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use driftkv_proto::{client, v1};
-use tonic::transport::Channel;
+use driftkv_proto::client::{self, Caller};
+use driftkv_proto::v1;
 use tonic::{Response, Status};
 
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::Failure;
 
 /// The generated client of `Admin`.
-pub type AdminClient = v1::admin_client::AdminClient<Channel>;
+pub type AdminClient = client::AdminAs;
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Who asks, for the whole process.
+static CALLER: RwLock<Option<Caller>> = RwLock::new(None);
+
+/// From now on each question says that `caller` asks.
+#[cfg(feature = "kubectl")]
+pub fn speak_as(caller: Caller) {
+    *CALLER.write().unwrap_or_else(PoisonError::into_inner) = Some(caller);
+}
+
+fn caller() -> Caller {
+    CALLER.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
 
 /// What one node said.
 pub type Answer<T> = (AdminEndpoint, Result<T, Failure>);
@@ -23,7 +37,7 @@ pub async fn ask<T, F>(node: &AdminEndpoint, ask: impl FnOnce(AdminClient) -> F)
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
-    let client = client::admin(&node.address).map_err(|error| Failure::kv(&error))?;
+    let client = client::admin_as(&node.address, caller()).map_err(|error| Failure::kv(&error))?;
     let answer = tokio::time::timeout(ANSWER_MAX, ask(client)).await;
     match answer {
         Ok(Ok(reply)) => Ok(reply.into_inner()),
@@ -99,5 +113,5 @@ pub async fn all_nodes(endpoints: &Endpoints) -> Vec<AdminEndpoint> {
 pub fn nobody(failures: Vec<Failure>) -> Failure {
     let lines: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
     let exit = failures.first().map_or(crate::error::Exit::Unavailable, |failure| failure.exit);
-    Failure::new(exit, lines.join("\n  ")).hint("Is the cluster up? `driftkv up -f FILE` starts one on this machine.")
+    Failure::new(exit, lines.join("\n  ")).hint(crate::program::is_it_up())
 }

@@ -4,6 +4,7 @@
 //! Invariants: no attempt begins after the deadline; an error's `maybe_applied` speaks for all attempts, not for the last.
 //! Not here: choosing the coordinator by key (any node forwards), resolving siblings (the caller's business).
 
+mod caller;
 mod channel;
 mod options;
 mod retry;
@@ -26,7 +27,8 @@ use crate::v1::kv_client::KvClient;
 use crate::v1::{GetReply, PutReply};
 use retry::Route;
 
-pub use channel::admin;
+pub use caller::{Caller, TERM_METADATA};
+pub use channel::{AdminAs, admin, admin_as};
 pub use options::{GetOptions, PutOptions, TIMEOUT_DEFAULT};
 pub use session::Session;
 

@@ -4,9 +4,11 @@
 use std::error::Error;
 use std::time::Duration;
 
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{ConnectError, Status};
 
+use super::Caller;
 use crate::error::KvError;
 use crate::v1::{admin_client::AdminClient, kv_client::KvClient};
 use crate::{FRAME_BYTES_MAX, REPLY_BYTES_MAX};
@@ -22,6 +24,16 @@ const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// `endpoint`: `host:port` or `http://host:port`. Needs a tokio runtime.
 pub fn admin(endpoint: &str) -> Result<AdminClient<Channel>, KvError> {
     Ok(AdminClient::new(lazy_channel(endpoint)?)
+        .max_decoding_message_size(FRAME_BYTES_MAX)
+        .max_encoding_message_size(FRAME_BYTES_MAX))
+}
+
+/// A client of an admin port that says with each call who asks.
+pub type AdminAs = AdminClient<InterceptedService<Channel, Caller>>;
+
+/// As [`admin`], for a caller with a token or a term.
+pub fn admin_as(endpoint: &str, caller: Caller) -> Result<AdminAs, KvError> {
+    Ok(AdminClient::with_interceptor(lazy_channel(endpoint)?, caller)
         .max_decoding_message_size(FRAME_BYTES_MAX)
         .max_encoding_message_size(FRAME_BYTES_MAX))
 }
