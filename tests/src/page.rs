@@ -20,7 +20,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     };
-    timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{address}{path} did not answer in {PATIENCE:?}"))
+    timeout(PATIENCE, asked).await.expect("an answer from an HTTP port in 20 s")
 }
 
 /// One page of metrics.
@@ -29,7 +29,7 @@ pub struct Page(String);
 impl Page {
     /// Of node `index`.
     pub async fn of(cluster: &Cluster, index: usize) -> Page {
-        let (status, body) = get(cluster.nodes[index].metrics, "/metrics").await.unwrap();
+        let (status, body) = get(cluster.nodes[index].metrics, "/metrics").await.expect("a page of metrics");
         assert!(status == 200 && body.ends_with("# EOF\n"), "{status} {body}");
         Page(body)
     }
@@ -39,7 +39,8 @@ impl Page {
         let samples = self.0.lines().filter_map(|line| {
             let (sample, value) = line.rsplit_once(' ')?;
             let (found, rest) = sample.split_once('{').unwrap_or((sample, ""));
-            (found == name && labels.iter().all(|label| rest.contains(label))).then(|| value.parse::<f64>().unwrap())
+            (found == name && labels.iter().all(|label| rest.contains(label)))
+                .then(|| value.parse::<f64>().expect("a sample is a number"))
         });
         let samples: Vec<f64> = samples.collect();
         assert!(!samples.is_empty(), "{name} {labels:?} is not in\n{}", self.0);
