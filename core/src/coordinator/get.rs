@@ -1,6 +1,8 @@
 //! Reads R replicas and folds what they show: for a client's get, or for a put that must read first.
 //! Follows Dynamo (SOSP 2007) 4.5; fallbacks follow 4.6.
-//! Invariant: one node counts once. Not here: who must hold the fold before or after the answer (`repair`).
+//! Invariants: one node counts once; a stand-in that holds nothing of the key counts only when nobody else is waited for, since the
+//! write that it does not know of may be with an owner that is about to answer.
+//! Not here: who must hold the fold before or after the answer (`repair`).
 
 mod repair;
 
@@ -63,6 +65,8 @@ pub(crate) struct FetchOp {
     shown: BTreeMap<Incarnation, u64>,
     /// Some of the fold came from a stand-in.
     has_stand_in: bool,
+    /// Stand-ins that showed nothing, each with its owner.
+    idle: Vec<(Incarnation, Incarnation)>,
     pub(crate) waiting: Waiting,
     fallbacks: VecDeque<Incarnation>,
     deadline: Time,
@@ -74,6 +78,22 @@ pub(crate) struct FetchOp {
 impl FetchOp {
     fn is_monotonic(&self) -> bool {
         matches!(self.reader, Reader::Client { is_monotonic: true, .. })
+    }
+
+    /// Counts an answer of `node`, whose state has this hash; that of a stand-in which holds nothing waits for [`Self::count_idle`].
+    fn count(&mut self, node: Incarnation, stands_for: Option<Incarnation>, hash: u64) {
+        self.has_stand_in |= stands_for.is_some();
+        match stands_for {
+            Some(owner) if hash == 0 => self.idle.push((node, owner)),
+            _ => self.quorum.add(node, stands_for),
+        }
+    }
+
+    /// Nobody is waited for, or there is no time to: stand-ins count whatever they showed. `patience_ms`: until an owner is late.
+    fn count_idle(&mut self, now: Time, patience_ms: u64) {
+        if self.waiting.is_patient() || now.plus(patience_ms) >= self.deadline {
+            self.idle.drain(..).for_each(|(node, owner)| self.quorum.add(node, Some(owner)));
+        }
     }
 
     /// Every primary that answered showed the fold.
@@ -141,6 +161,7 @@ impl Node {
             was_applied: false,
             shown: BTreeMap::new(),
             has_stand_in: false,
+            idle: Vec::new(),
             waiting: Waiting::default(),
             is_local_shown: false,
             fallbacks: self.fallbacks(partition).into(),
@@ -183,12 +204,11 @@ impl Node {
         let local = self.read_local(store, &op.key)?;
         let (state, me) = (local.record.state, self.me());
         op.was_applied |= op.request.is_some_and(|id| self.was_applied(&state, id));
-        op.quorum.add(me, stands_for);
+        op.count(me, stands_for, local.hash);
         if stands_for.is_none() {
             op.known_hash = local.hash;
             op.shown.insert(me, op.known_hash);
         }
-        op.has_stand_in |= stands_for.is_some();
         op.is_local_shown = true;
         op.gate = None;
         op.fallbacks.retain(|node| *node != me);
@@ -261,8 +281,7 @@ impl Node {
         op.was_applied |= reply.was_applied;
         let is_primary = self.ring.as_ref().is_some_and(|r| r.is_primary(op.partition, from));
         let stands_for = asked.and_then(|asked| asked.stands_for);
-        op.has_stand_in |= stands_for.is_some();
-        op.quorum.add(from, stands_for);
+        op.count(from, stands_for, hash);
         if is_primary {
             op.shown.insert(from, hash);
             if matches!(op.phase, Phase::Repairing { .. }) {
@@ -298,8 +317,10 @@ impl Node {
     }
 
     fn advance_fetch(&mut self, store: &mut dyn Store, id: u64) -> Result<(), StoreError> {
-        let Some(op) = self.fetches.get(&id) else { return Ok(()) };
+        let (now, patience_ms) = (self.now, self.settings.replica_timeout_ms);
+        let Some(op) = self.fetches.get_mut(&id) else { return Ok(()) };
         if matches!(op.phase, Phase::Asking) {
+            op.count_idle(now, patience_ms);
             if op.quorum.is_reached() {
                 if matches!(op.reader, Reader::Put(_)) {
                     return self.end_fetch(id).map_or(Ok(()), |op| self.begin_put(store, op));
@@ -319,7 +340,11 @@ impl Node {
             return self.repair_shown(store, id);
         }
         let late_at = op.waiting.next_late(self.settings.replica_timeout_ms);
-        self.timers.set(id, late_at.map_or(op.deadline, |at| at.min(op.deadline)));
+        let mut at = late_at.map_or(op.deadline, |at| at.min(op.deadline));
+        if !op.idle.is_empty() {
+            at = at.min(Time(op.deadline.0.saturating_sub(patience_ms)));
+        }
+        self.timers.set(id, at);
         Ok(())
     }
 
