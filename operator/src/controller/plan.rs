@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use driftkv_proto::v1::BootstrapRequest;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use super::kind::Kind;
 use super::names::{Names, pause};

@@ -51,7 +51,7 @@ impl Tokens {
 /// What is to become of the Secret.
 enum Step {
     Keep(Tokens),
-    Create(Secret),
+    Create,
     Replace(Secret),
     NotOurs,
 }
@@ -64,12 +64,17 @@ pub async fn ensure(client: &Client, cluster: &KVCluster, may_write: bool) -> Re
     let found = call_opt(&what, api.get(&name)).await?;
     let known = found.as_ref().map(tokens).unwrap_or_default();
     let post = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-    let written = match decide(cluster, found, || hex(&rand::random::<[u8; 32]>())) {
+    let replaced = match decide(cluster, found, fresh) {
         Step::Keep(tokens) => return Ok(tokens),
         Step::NotOurs => return Err(Error::NameTaken { what: format!("Secret {name}") }),
         _ if !may_write => return Ok(known),
-        Step::Create(secret) => call(&format!("make Secret {name}"), api.create(&post, &secret)).await?,
-        Step::Replace(secret) => call(&format!("write Secret {name}"), api.replace(&name, &post, &secret)).await?,
+        Step::Create => None,
+        // None: it was of an earlier KVCluster of this name, and Kubernetes took it away after it was read.
+        Step::Replace(secret) => call_opt(&format!("write Secret {name}"), api.replace(&name, &post, &secret)).await?,
+    };
+    let written = match replaced {
+        Some(secret) => secret,
+        None => call(&format!("make Secret {name}"), api.create(&post, &first(cluster, fresh()))).await?,
     };
     tracing::info!(cluster = %names.cluster, namespace = %names.namespace, secret = %name, "a new admin token, or its Secret, was written");
     Ok(tokens(&written))
@@ -82,7 +87,9 @@ pub async fn retire(client: &Client, names: &Names, known: &Tokens) -> Result<()
     let Some(newest) = known.0.first().filter(|_| tokens(&secret) == *known) else { return Ok(()) };
     fill(&mut secret, &Tokens(vec![newest.clone()]));
     let post = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-    call(&format!("write Secret {name}"), api.replace(&name, &post, &secret)).await?;
+    if call_opt(&format!("write Secret {name}"), api.replace(&name, &post, &secret)).await?.is_none() {
+        return Ok(());
+    }
     tracing::info!(cluster = %names.cluster, namespace = %names.namespace, secret = %name, "every node takes the new admin token; older ones are dropped");
     Ok(())
 }
@@ -118,20 +125,28 @@ fn tokens(secret: &Secret) -> Tokens {
     Tokens(all)
 }
 
+fn fresh() -> String {
+    hex(&rand::random::<[u8; 32]>())
+}
+
+/// The Secret of a cluster that has none.
+fn first(cluster: &KVCluster, token: String) -> Secret {
+    let names = Names::of(cluster);
+    let metadata = ObjectMeta {
+        name: Some(names.admin_secret()),
+        namespace: Some(names.namespace.clone()),
+        labels: Some(names.labels()),
+        owner_references: Some(cluster.controller_owner_ref(&()).into_iter().collect()),
+        ..ObjectMeta::default()
+    };
+    let mut secret = Secret { metadata, type_: Some("Opaque".to_owned()), ..Secret::default() };
+    fill(&mut secret, &Tokens(vec![token]));
+    secret
+}
+
 fn decide(cluster: &KVCluster, found: Option<Secret>, fresh: impl FnOnce() -> String) -> Step {
     let names = Names::of(cluster);
-    let Some(mut secret) = found else {
-        let metadata = ObjectMeta {
-            name: Some(names.admin_secret()),
-            namespace: Some(names.namespace.clone()),
-            labels: Some(names.labels()),
-            owner_references: Some(cluster.controller_owner_ref(&()).into_iter().collect()),
-            ..ObjectMeta::default()
-        };
-        let mut secret = Secret { metadata, type_: Some("Opaque".to_owned()), ..Secret::default() };
-        fill(&mut secret, &Tokens(vec![fresh()]));
-        return Step::Create(secret);
-    };
+    let Some(mut secret) = found else { return Step::Create };
     let label = |key: &str| secret.labels().get(key).map(String::as_str);
     if label("app.kubernetes.io/managed-by") != Some(MANAGER) || label(LABEL_CLUSTER) != Some(&names.cluster) {
         return Step::NotOurs;

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{ACCEPTED, ANNOTATION_ROTATE, Step, TOKEN, Tokens, bytes, decide, fill, text, tokens};
+use super::{ACCEPTED, ANNOTATION_ROTATE, Step, TOKEN, Tokens, bytes, decide, fill, first, text, tokens};
 use crate::crd::KVCluster;
 
 fn cluster(uid: &str) -> KVCluster {
@@ -17,7 +17,7 @@ fn cluster(uid: &str) -> KVCluster {
 fn next(found: Option<Secret>, fresh: &str) -> (Option<Secret>, &'static str) {
     match decide(&cluster("u-1"), found.clone(), || fresh.to_owned()) {
         Step::Keep(_) => (found, "keep"),
-        Step::Create(secret) => (Some(secret), "create"),
+        Step::Create => (Some(first(&cluster("u-1"), fresh.to_owned())), "create"),
         Step::Replace(secret) => (Some(secret), "replace"),
         Step::NotOurs => (found, "not ours"),
     }
