@@ -52,7 +52,7 @@ impl Tokens {
 enum Step {
     Keep(Tokens),
     Create,
-    Replace(Secret),
+    Replace(Box<Secret>),
     NotOurs,
 }
 
@@ -171,7 +171,7 @@ fn decide(cluster: &KVCluster, found: Option<Secret>, fresh: impl FnOnce() -> St
         secret.annotations_mut().insert(ANNOTATION_ROTATED.to_owned(), asked);
     }
     fill(&mut secret, &wanted);
-    Step::Replace(secret)
+    Step::Replace(Box::new(secret))
 }
 
 /// What is said stays as long as it is accepted: nodes may not know a newer token yet.

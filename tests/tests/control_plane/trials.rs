@@ -160,7 +160,8 @@ fn plan(calls: &BTreeMap<Operation, Vec<Call>>) -> VecDeque<Trial> {
                 Fault::Stale => call.is_of_the_cluster() && !call.is_write(),
                 _ => call.path.starts_with("/api/v1/nodes/"),
             };
-            let is_chosen = |index: usize, fault: Fault| is_all || matters(fault) || (at + index * 4) % STRIDE == 0;
+            let is_chosen =
+                |index: usize, fault: Fault| is_all || matters(fault) || (at + index * 4).is_multiple_of(STRIDE);
             let chosen = others.iter().enumerate().filter(|(index, fault)| is_chosen(*index, **fault));
             trials.extend(chosen.map(|(_, fault)| Trial { operation, at, fault: *fault }));
         }

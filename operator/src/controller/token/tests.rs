@@ -18,7 +18,7 @@ fn next(found: Option<Secret>, fresh: &str) -> (Option<Secret>, &'static str) {
     match decide(&cluster("u-1"), found.clone(), || fresh.to_owned()) {
         Step::Keep(_) => (found, "keep"),
         Step::Create => (Some(first(&cluster("u-1"), fresh.to_owned())), "create"),
-        Step::Replace(secret) => (Some(secret), "replace"),
+        Step::Replace(secret) => (Some(*secret), "replace"),
         Step::NotOurs => (found, "not ours"),
     }
 }
