@@ -10,11 +10,11 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## builds, then tells the whole story on five nodes: write, cut, heal, resolve, kill, recover
-	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	cargo build --quiet --locked --no-default-features -p driftkv -p driftkv-node --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/driftkv" demo
 
 up: ## builds, then runs FILE (default: examples/local.yaml) as processes until Ctrl-C
-	cargo build --quiet --locked -p driftkv -p driftkv-node --bins
+	cargo build --quiet --locked --no-default-features -p driftkv -p driftkv-node --bins
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/driftkv" up -f $(or $(FILE),examples/local.yaml)
 
 check: ## format, clippy, docs and the generated CRD, with warnings denied; changes nothing

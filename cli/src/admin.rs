@@ -2,7 +2,7 @@
 //! Invariant: a node that does not answer delays the others' answers by no more than `ANSWER_MAX`.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use driftkv_proto::client::{self, AdminAs, Caller};
@@ -20,8 +20,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Where the token is if no file is named.
 const TOKEN_VARIABLE: &str = "DRIFTKV_ADMIN_TOKEN";
 const TOKEN_FILE_BYTES_MAX: usize = 64 << 10;
-/// A process of this command asks on behalf of one person, from before it first asks.
-static CALLER: OnceLock<Caller> = OnceLock::new();
+/// Who asks, for the whole process.
+static CALLER: RwLock<Option<Caller>> = RwLock::new(None);
 
 /// From now on all that is asked shows the token in the first line of `file`, else that of the environment, else none.
 pub fn speak(file: Option<&Path>) -> Result<(), Failure> {
@@ -37,8 +37,17 @@ pub fn speak(file: Option<&Path>) -> Result<(), Failure> {
         },
     };
     let caller = Caller::with_token(&token).map_err(|error| Failure::usage(format!("{source}: {}", error.message)))?;
-    let _ = CALLER.set(caller);
+    speak_as(caller);
     Ok(())
+}
+
+/// From now on each question says that `caller` asks.
+pub fn speak_as(caller: Caller) {
+    *CALLER.write().unwrap_or_else(PoisonError::into_inner) = Some(caller);
+}
+
+fn caller() -> Caller {
+    CALLER.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
 }
 
 /// What one node said.
@@ -49,8 +58,7 @@ pub async fn ask<T, F>(node: &AdminEndpoint, ask: impl FnOnce(AdminClient) -> F)
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
-    let caller = CALLER.get().cloned().unwrap_or_default();
-    let client = client::admin_as(&node.address, caller).map_err(|error| Failure::kv(&error))?;
+    let client = client::admin_as(&node.address, caller()).map_err(|error| Failure::kv(&error))?;
     let answer = tokio::time::timeout(ANSWER_MAX, ask(client)).await;
     match answer {
         Ok(Ok(reply)) => Ok(reply.into_inner()),
@@ -126,5 +134,5 @@ pub async fn all_nodes(endpoints: &Endpoints) -> Vec<AdminEndpoint> {
 pub fn nobody(failures: Vec<Failure>) -> Failure {
     let lines: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
     let exit = failures.first().map_or(crate::error::Exit::Unavailable, |failure| failure.exit);
-    Failure::new(exit, lines.join("\n  ")).hint("Is the cluster up? `driftkv up -f FILE` starts one on this machine.")
+    Failure::new(exit, lines.join("\n  ")).hint(crate::program::is_it_up())
 }

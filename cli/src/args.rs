@@ -38,23 +38,43 @@ pub enum Command {
     ///
     /// Into a pipe, a single value is written as it is, without a newline. `-o json` gives all siblings and their context;
     /// a value that is not text is `valueBase64` there instead of `value`.
-    Get(GetArgs),
+    Get {
+        #[command(flatten)]
+        args: GetArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Write a key
     ///
     /// Without --context a put replaces nothing: beside a value that is there it becomes a sibling. Into a pipe, only
     /// the context of the write is written.
-    Put(PutArgs),
+    Put {
+        #[command(flatten)]
+        args: PutArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Delete a key
     ///
     /// With --context, what that context has seen; without, all that a read finds.
-    Delete(DeleteArgs),
+    Delete {
+        #[command(flatten)]
+        args: DeleteArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Show every node, whether the replicas agree, hints owed, faults
     ///
     /// PARTITIONS: those whose hash tree is built, of those it owns. Whether replicas agree is found by comparing the digests of all owners
     /// now; a write that is under way looks like a difference.
     Status(StatusArgs),
     /// Draw who owns what; with KEY, its partition and its preference list
-    Ring(RingArgs),
+    Ring {
+        #[command(flatten)]
+        args: RingArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Inject faults into a cluster that allows them
     #[command(subcommand)]
     Chaos(ChaosCommand),
@@ -107,6 +127,8 @@ pub enum Output {
     Text,
     /// One JSON value.
     Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -151,8 +173,6 @@ pub struct KeyArgs {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-    #[command(flatten)]
-    pub connection: Connection,
 }
 
 /// What a write says of itself.
@@ -274,8 +294,6 @@ pub struct RingArgs {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-    #[command(flatten)]
-    pub connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
@@ -311,7 +329,7 @@ pub enum ChaosCommand {
     },
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is a whole number and one of ms, s, m, such as 500ms or 5s".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
@@ -351,7 +369,7 @@ mod tests {
         assert!(put(&[]).is_err());
         assert!(put(&["v", "-f", "file"]).is_err());
         for words in [["v", "-w=2"], ["-", "-w=1"], ["--", "-5"], ["-f", "file"]] {
-            assert!(matches!(put(&words).unwrap().command, Command::Put(_)), "{words:?}");
+            assert!(matches!(put(&words).unwrap().command, Command::Put { .. }), "{words:?}");
         }
     }
 

@@ -42,10 +42,11 @@ pub async fn run(args: &BootstrapArgs) -> Result<(), Failure> {
                 settled.sentence()
             )
         }
-        Output::Json => {
+        Output::Json | Output::Yaml => {
             let (Settled::Bootstrapped(id) | Settled::Adopted(id)) = &settled;
             let is_new = matches!(settled, Settled::Bootstrapped(_));
-            format!("{}\n", json!({ "clusterId": hex(id), "isNew": is_new, "nodes": nodes.len() }))
+            let json = json!({ "clusterId": hex(id), "isNew": is_new, "nodes": nodes.len() });
+            style::one_for_programs(args.output, &json)?
         }
     })
 }

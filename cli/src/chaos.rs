@@ -39,7 +39,7 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
                 |mut client: admin::AdminClient| async move { client.get_faults(v1::GetFaultsRequest {}).await };
             let answers = admin::ask_all(&nodes, question).await;
             match output {
-                Output::Json => style::print_json(&show::json(&answers))?,
+                Output::Json | Output::Yaml => style::print_value(*output, &show::json(&answers))?,
                 Output::Text => style::print(show::text(Paint::stdout(), &answers, *all))?,
             }
             verdict(answers)

@@ -9,6 +9,7 @@ use driftkv_proto::error::{KvError, from_status};
 use driftkv_proto::v1::ErrorCode;
 use tonic::{Code, Status};
 
+use crate::program;
 use crate::style::Paint;
 
 /// The end of `--help`.
@@ -152,20 +153,26 @@ fn exit_of(error: &KvError) -> Exit {
     }
 }
 
-fn hint_of(error: &KvError) -> &'static str {
-    match error.code {
+fn hint_of(error: &KvError) -> String {
+    let name = program::name();
+    let hint = match error.code {
         ErrorCode::BadContext => "Pass it exactly as a get or put of this key in this cluster printed it.",
         ErrorCode::AlreadyExists => "Read it with `get`, then put with its --context; or --intent overwrite-all.",
         ErrorCode::TooManySiblings => "Read it with `get`, then put the merged value with its --context.",
-        ErrorCode::QuorumNotReached => "`driftkv status` shows who is reachable; a lower -r or -w needs fewer nodes.",
-        ErrorCode::DeadlineExceeded => "`driftkv status` shows who is reachable; --timeout waits longer.",
-        ErrorCode::NotReady => "It is starting, or nobody has bootstrapped it: `driftkv status` shows which.",
-        ErrorCode::Overloaded | ErrorCode::ShuttingDown => "Try again, perhaps through another node.",
-        ErrorCode::Unspecified if error.is_retriable() => {
-            "Is the cluster up? `driftkv up -f examples/local.yaml` starts one here;\n--endpoint HOST:PORT names another."
+        ErrorCode::QuorumNotReached => {
+            return format!("`{name} status` shows who is reachable; a lower -r or -w needs fewer nodes.");
         }
+        ErrorCode::DeadlineExceeded => {
+            return format!("`{name} status` shows who is reachable; --timeout waits longer.");
+        }
+        ErrorCode::NotReady => {
+            return format!("It is starting, or nobody has bootstrapped it: `{name} status` shows which.");
+        }
+        ErrorCode::Overloaded | ErrorCode::ShuttingDown => "Try again, perhaps through another node.",
+        ErrorCode::Unspecified if error.is_retriable() => return program::is_it_up(),
         _ => "",
-    }
+    };
+    hint.to_owned()
 }
 
 #[cfg(test)]

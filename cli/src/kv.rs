@@ -14,12 +14,12 @@ use driftkv_proto::v1::Intent;
 use crate::args::{DeleteArgs, DeleteIntent, GetArgs, KeyArgs, PutArgs, PutIntent, WriteArgs};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
-use crate::{input, show, style, token};
+use crate::{input, program, show, style, token};
 
 /// `driftkv get`.
-pub async fn get(args: &GetArgs) -> Result<(), Failure> {
+pub async fn get(args: &GetArgs, endpoints: &Endpoints) -> Result<(), Failure> {
     let options = GetOptions { mode: args.mode.into(), r: args.r.unwrap_or(0), timeout: args.key.timeout };
-    let reply = client(&args.key)?.get(&args.key.bucket, args.key.key.clone(), options).await;
+    let reply = client(&args.key, endpoints)?.get(&args.key.bucket, args.key.key.clone(), options).await;
     let reply = reply.map_err(|error| Failure::kv(&error))?;
     let is_terminal = std::io::stdout().is_terminal();
     show::get(&args.key, &reply, is_terminal)?;
@@ -34,7 +34,7 @@ pub async fn get(args: &GetArgs) -> Result<(), Failure> {
 }
 
 /// `driftkv put`.
-pub async fn put(args: &PutArgs) -> Result<(), Failure> {
+pub async fn put(args: &PutArgs, endpoints: &Endpoints) -> Result<(), Failure> {
     let intent = match args.intent {
         PutIntent::WithContext => Intent::WithContext,
         PutIntent::AddSibling => Intent::AddSibling,
@@ -42,17 +42,18 @@ pub async fn put(args: &PutArgs) -> Result<(), Failure> {
         PutIntent::OverwriteAll => Intent::OverwriteAll,
     };
     let options = options(&args.key, &args.write, intent)?;
-    let (client, value) = (client(&args.key)?, read_value(args)?);
+    let (client, value) = (client(&args.key, endpoints)?, read_value(args)?);
     let reply = client.put(&args.key.bucket, args.key.key.clone(), value, options.clone()).await;
     let reply = reply.map_err(|error| write_failure(&error, &options))?;
     show::put(&args.key, &reply, "written", std::io::stdout().is_terminal())
 }
 
 /// `driftkv delete`.
-pub async fn delete(args: &DeleteArgs) -> Result<(), Failure> {
+pub async fn delete(args: &DeleteArgs, endpoints: &Endpoints) -> Result<(), Failure> {
     let intent = match args.intent {
         Some(DeleteIntent::WithContext) if args.write.context.is_none() => {
-            return Err(Failure::usage("--intent with-context needs a --context").hint("`driftkv get` prints it."));
+            return Err(Failure::usage("--intent with-context needs a --context")
+                .hint(format!("`{} get` prints it.", program::name())));
         }
         Some(DeleteIntent::WithContext) => Intent::WithContext,
         Some(DeleteIntent::OverwriteAll) => Intent::OverwriteAll,
@@ -60,13 +61,12 @@ pub async fn delete(args: &DeleteArgs) -> Result<(), Failure> {
         None => Intent::OverwriteAll,
     };
     let options = options(&args.key, &args.write, intent)?;
-    let reply = client(&args.key)?.delete(&args.key.bucket, args.key.key.clone(), options.clone()).await;
+    let reply = client(&args.key, endpoints)?.delete(&args.key.bucket, args.key.key.clone(), options.clone()).await;
     let reply = reply.map_err(|error| write_failure(&error, &options))?;
     show::put(&args.key, &reply, "deleted", std::io::stdout().is_terminal())
 }
 
-fn client(key: &KeyArgs) -> Result<Client, Failure> {
-    let endpoints = Endpoints::find(&key.connection)?;
+fn client(key: &KeyArgs, endpoints: &Endpoints) -> Result<Client, Failure> {
     let client = Client::connect(endpoints.clients()?.to_vec()).map_err(|error| Failure::kv(&error))?;
     if !key.trace {
         return Ok(client);
@@ -137,7 +137,7 @@ mod tests {
     fn put(words: &[&str]) -> PutArgs {
         let args = ["driftkv", "put", "k", "v"].iter().chain(words);
         match Args::try_parse_from(args).unwrap().command {
-            Command::Put(args) => args,
+            Command::Put { args, .. } => args,
             other => unreachable!("{other:?}"),
         }
     }

@@ -111,9 +111,9 @@ fn report(results: &Results, out: Option<&RunDir>, output: Output) -> Result<(),
     let text = results.to_string();
     let kept = out.map(|out| out.write_results(results, &text)).transpose();
     match output {
-        Output::Json => {
+        Output::Json | Output::Yaml => {
             let json = serde_json::to_value(results).map_err(|error| Failure::failed(error.to_string()))?;
-            style::print_json(&json)?;
+            style::print_value(output, &json)?;
         }
         Output::Text => style::print(painted(&text, Paint::stdout()))?,
     }

@@ -8,21 +8,22 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use tempfile::NamedTempFile;
 
-use crate::args::Args;
 use crate::error::Failure;
 use crate::style::{self, count};
 
 /// Prints the completions of one shell.
-pub fn completions(shell: Shell) -> Result<(), Failure> {
+pub fn completions<A: CommandFactory>(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "driftkv", &mut script);
+    let mut command = A::command();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
     style::print(script)
 }
 
 /// Writes a page for the command and one for each of its subcommands into `directory`.
-pub fn pages(directory: &Path) -> Result<(), Failure> {
+pub fn pages<A: CommandFactory>(directory: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(directory).map_err(|error| Failure::io(directory, &error))?;
-    let mut command = Args::command();
+    let mut command = A::command();
     command.build();
     let mut written = 0;
     write_pages(directory, &command, &mut written)?;

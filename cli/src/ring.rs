@@ -32,12 +32,11 @@ pub struct Place {
 }
 
 /// Runs the command.
-pub async fn run(args: &RingArgs) -> Result<(), Failure> {
-    let endpoints = Endpoints::find(&args.connection)?;
+pub async fn run(args: &RingArgs, endpoints: &Endpoints) -> Result<(), Failure> {
     let layout = admin::layout(&endpoints.admin).await?;
     let place = args.key.as_ref().map(|key| place(&layout, &args.bucket, key));
     match args.output {
-        Output::Json => style::print_json(&json(&layout, place.as_ref())),
+        Output::Json | Output::Yaml => style::print_value(args.output, &json(&layout, place.as_ref())),
         Output::Text => {
             let paint = Paint::stdout();
             let mut out = picture(paint, &layout, place.as_ref());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::args::{KeyArgs, Output};
 use crate::error::Failure;
 use crate::style::{self, Paint, count, one_line, shell};
-use crate::token;
+use crate::{program, token};
 
 /// Whether stdout gets bare bytes.
 pub fn is_raw(key: &KeyArgs, is_terminal: bool) -> bool {
@@ -17,7 +17,7 @@ pub fn is_raw(key: &KeyArgs, is_terminal: bool) -> bool {
 /// Writes the answer of a get; nothing if there is no value, except as JSON.
 pub fn get(key: &KeyArgs, reply: &v1::GetReply, is_terminal: bool) -> Result<(), Failure> {
     match (key.output, reply.siblings.as_slice()) {
-        (Output::Json, _) => style::print_json(&get_json(key, reply)),
+        (Output::Json | Output::Yaml, _) => style::print_value(key.output, &get_json(key, reply)),
         (Output::Text, []) => Ok(()),
         (Output::Text, [only]) if !is_terminal => style::print(&only.value),
         (Output::Text, siblings) => style::print(get_text(Paint::stdout(), key, siblings, reply)),
@@ -51,7 +51,8 @@ fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::G
 /// How to replace all siblings by one value.
 pub fn resolve_hint(key: &KeyArgs, reply: &v1::GetReply) -> String {
     let context = token::of_context(&reply.context);
-    format!("To resolve them, put what it should be:\n  driftkv put {} 'THE VALUE' --context {context}", words(key))
+    let (name, words) = (program::name(), words(key));
+    format!("To resolve them, put what it should be:\n  {name} put {words} 'THE VALUE' --context {context}")
 }
 
 /// The key, and the bucket unless it is the default one, as words of a command line.
@@ -66,7 +67,7 @@ fn words(key: &KeyArgs) -> String {
 pub fn put(key: &KeyArgs, reply: &v1::PutReply, done: &str, is_terminal: bool) -> Result<(), Failure> {
     let context = token::of_context(&reply.context);
     match (key.output, is_terminal) {
-        (Output::Json, _) => style::print_json(&put_json(key, reply)),
+        (Output::Json | Output::Yaml, _) => style::print_value(key.output, &put_json(key, reply)),
         (Output::Text, true) => {
             let paint = Paint::stdout();
             let context =
@@ -87,7 +88,7 @@ fn put_remarks(paint: Paint, key: &KeyArgs, reply: &v1::PutReply, done: &str) ->
     }
     if reply.siblings > 1 {
         let told = format!("{} siblings now: a put replaces only what its --context has seen", reply.siblings);
-        out += &format!("{}\nto see and resolve them: driftkv get {}\n", paint.yellow(&told), words(key));
+        out += &format!("{}\nto see and resolve them: {} get {}\n", paint.yellow(&told), program::name(), words(key));
     } else if reply.context.is_empty() {
         out += "no context: there are values that you have not seen, so get before you put again\n";
     }
@@ -156,22 +157,14 @@ fn achieved_json(achieved: v1::Achieved) -> Value {
 #[cfg(test)]
 mod tests {
     use super::{achieved, get_json, get_text, not_found, put_remarks};
-    use crate::args::{Connection, KeyArgs, Output};
+    use crate::args::{KeyArgs, Output};
     use crate::style::Paint;
     use bytes::Bytes;
     use driftkv_proto::v1::{Achieved, GetReply, PutReply, Sibling};
     use serde_json::json;
 
     fn key() -> KeyArgs {
-        let connection = Connection::default();
-        KeyArgs {
-            key: "c 1".to_owned(),
-            bucket: "b".to_owned(),
-            trace: false,
-            timeout: None,
-            output: Output::Text,
-            connection,
-        }
+        KeyArgs { key: "c 1".to_owned(), bucket: "b".to_owned(), trace: false, timeout: None, output: Output::Text }
     }
 
     fn reply(values: &[&'static [u8]]) -> GetReply {

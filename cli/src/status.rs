@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::admin::{self, Answer};
 use crate::args::{Output, StatusArgs};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::Failure;
 use crate::style::{self, Paint, bytes, count, hex, one_line};
 
 mod divergence;
-mod watch;
+pub mod watch;
 
 use divergence::Divergence;
 
@@ -23,11 +23,11 @@ const HEADINGS: [&str; 9] = ["NODE", "ZONE", "STATE", "BOOT", "KEYS", "PARTITION
 pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::find(&args.connection)?;
     if let Some(interval) = args.watch {
-        return watch::watch(interval, async || Ok(picture(args.output, &Seen::look(&endpoints).await))).await;
+        return watch::watch(interval, async || picture(args.output, &Seen::look(&endpoints).await)).await;
     }
     let seen = Seen::look(&endpoints).await;
     match args.output {
-        Output::Json => style::print_json(&seen.json())?,
+        Output::Json | Output::Yaml => style::print_value(args.output, &seen.json())?,
         Output::Text => style::print(seen.text(Paint::stdout()))?,
     }
     if seen.answers.iter().any(|(_, answer)| answer.is_ok()) {
@@ -37,37 +37,47 @@ pub async fn run(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 /// One of many, with the time. A cluster that does not answer is a picture too.
-fn picture(output: Output, seen: &Seen) -> String {
+fn picture(output: Output, seen: &Seen) -> Result<String, Failure> {
     match output {
-        Output::Json => format!("{}\n", seen.json()),
+        Output::Json | Output::Yaml => style::one_for_programs(output, &seen.json()),
         Output::Text => {
             let paint = Paint::stdout();
-            format!("{}\n{}\n", paint.dim(&watch::time_of_day()), seen.text(paint))
+            Ok(format!("{}\n{}\n", paint.dim(&watch::time_of_day()), seen.text(paint)))
         }
     }
 }
 
 /// All that was found out at one moment.
-struct Seen {
-    answers: Vec<Answer<StatusReply>>,
+pub struct Seen {
+    /// What each node said.
+    pub answers: Vec<Answer<StatusReply>>,
     /// `None`: there is no layout.
-    divergence: Option<Divergence>,
+    pub divergence: Option<Divergence>,
 }
 
 impl Seen {
     async fn look(endpoints: &Endpoints) -> Seen {
-        let nodes = admin::all_nodes(endpoints).await;
-        let answers = admin::statuses(&nodes).await;
-        let divergence = match admin::layout(&nodes).await {
-            Ok(layout) => Some(divergence::find(&nodes, layout.partitions, layout.replication_factor).await),
+        Self::look_at(&admin::all_nodes(endpoints).await).await
+    }
+
+    /// Asks these nodes, which are all there are.
+    pub async fn look_at(nodes: &[AdminEndpoint]) -> Seen {
+        let answers = admin::statuses(nodes).await;
+        let divergence = match admin::layout(nodes).await {
+            Ok(layout) => Some(divergence::find(nodes, layout.partitions, layout.replication_factor).await),
             Err(_) => None,
         };
         Seen { answers, divergence }
     }
 
     fn text(&self, paint: Paint) -> String {
-        let known: Vec<&StatusReply> = self.answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-        let mut out = text(paint, &self.answers);
+        heading(&known(&self.answers)) + &table(paint, &self.answers) + &self.remarks(paint)
+    }
+
+    /// What is to be said beside the table: who did not answer, what waits, whether the replicas agree, what is injected.
+    pub fn remarks(&self, paint: Paint) -> String {
+        let known = known(&self.answers);
+        let mut out = concerns(paint, &self.answers);
         out += &self.divergence.as_ref().map(|divergence| divergence.line(paint)).unwrap_or_default();
         for line in experiments(&known) {
             out += &format!("{}\n", paint.yellow(&one_line(&line)));
@@ -75,7 +85,8 @@ impl Seen {
         out
     }
 
-    fn json(&self) -> Value {
+    /// All of it, for programs.
+    pub fn json(&self) -> Value {
         let divergence = self.divergence.as_ref().map(Divergence::json);
         json!({ "nodes": self.answers.iter().map(answer_json).collect::<Vec<_>>(), "divergence": divergence })
     }
@@ -106,10 +117,18 @@ fn experiments(known: &[&StatusReply]) -> Vec<String> {
     active.into_iter().flat_map(lines).collect()
 }
 
+fn known(answers: &[Answer<StatusReply>]) -> Vec<&StatusReply> {
+    answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect()
+}
+
 /// The table and what to look at.
 pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
-    let known: Vec<&StatusReply> = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).collect();
-    let mut out = heading(&known) + &table(paint, answers);
+    heading(&known(answers)) + &table(paint, answers) + &concerns(paint, answers)
+}
+
+/// A line for each failure, each node that is away, and each that hints wait for.
+fn concerns(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
+    let (mut out, known) = (String::new(), known(answers));
     for failure in answers.iter().filter_map(|(_, answer)| answer.as_ref().err()) {
         out += &format!("{}\n", paint.red(&one_line(&failure.message)));
     }

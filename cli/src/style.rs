@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write as _};
 
+use crate::args::Output;
 use crate::error::Failure;
 
 /// Colours text, or leaves it alone.
@@ -25,7 +26,7 @@ impl Paint {
     }
 
     /// Never.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "kubectl"))]
     pub fn off() -> Self {
         Self { is_on: false }
     }
@@ -73,9 +74,17 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     }
 }
 
-/// Writes a JSON value to stdout, indented.
-pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(format!("{value:#}\n"))
+/// Writes a value for programs to stdout.
+pub fn print_value(output: Output, value: &serde_json::Value) -> Result<(), Failure> {
+    print(for_programs(output, value)?)
+}
+
+/// A value as YAML if that is asked for, else as JSON, indented.
+pub fn for_programs(output: Output, value: &serde_json::Value) -> Result<String, Failure> {
+    match output {
+        Output::Yaml => serde_saphyr::to_string(value).map_err(|error| Failure::failed(format!("YAML: {error}"))),
+        Output::Json | Output::Text => Ok(format!("{value:#}\n")),
+    }
 }
 
 /// Rows under headings, each column as wide as its widest cell; two spaces between, none at the end of a line.
@@ -98,6 +107,49 @@ pub fn table(paint: Paint, headings: &[&str], rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The same as one of many: JSON in a line, YAML as a document.
+pub fn one_for_programs(output: Output, value: &serde_json::Value) -> Result<String, Failure> {
+    match output {
+        Output::Yaml => Ok(format!("---\n{}", for_programs(output, value)?)),
+        Output::Json | Output::Text => Ok(format!("{value}\n")),
+    }
+}
+
+/// Columns that a picture may have: those of the terminal, at most 100.
+#[cfg(feature = "kubectl")]
+pub fn columns() -> usize {
+    const COLUMNS_MAX: usize = 100;
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if size == 0 { COLUMNS_MAX } else { size.clamp(60, COLUMNS_MAX) }
+}
+
+/// Text in lines of at most `width` columns, broken between words; those after the first begin with `indent` spaces.
+#[cfg(feature = "kubectl")]
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let start = text.len() - text.trim_start().len();
+    let mut out = text.get(..start).unwrap_or_default().to_owned();
+    let mut column = start;
+    for word in text.trim_start().split_inclusive(' ') {
+        let columns = word.trim_end().chars().count();
+        if column + columns > width && column > indent {
+            out = format!("{}\n{}", out.trim_end(), " ".repeat(indent));
+            column = indent;
+        }
+        out += word;
+        column += word.chars().count();
+    }
+    out.trim_end().to_owned() + "\n"
+}
+
+/// At most so many columns: what is cut off is an ellipsis.
+#[cfg(feature = "kubectl")]
+pub fn shorten(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    text.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// `1 node`, `2 nodes`.

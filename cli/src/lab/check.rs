@@ -13,8 +13,9 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout: args.timeout, settle: args.settle };
     let verdict = check::acknowledged(&args.runs, &reading).await.map_err(|error| failure(&error))?;
     match args.output {
-        Output::Json => {
-            style::print_json(&serde_json::to_value(&verdict).map_err(|error| Failure::failed(error.to_string()))?)?;
+        Output::Json | Output::Yaml => {
+            let json = serde_json::to_value(&verdict).map_err(|error| Failure::failed(error.to_string()))?;
+            style::print_value(args.output, &json)?;
         }
         Output::Text => style::print(text(&verdict))?,
     }

@@ -1,0 +1,76 @@
+//! What a KVCluster says of its experiment: `.status.chaos`, the annotation, and the condition ChaosActive.
+//! Read by pointers: the fields belong to the operator, and a plugin of another version shows those it knows.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::kubectl::cluster::Cluster;
+use crate::style::{self, Paint, duration, one_line};
+
+/// In a KVCluster: the annotation that asks for an experiment.
+const ANNOTATION_POINTER: &str = "/metadata/annotations/chaos.driftkv.io~1experiment";
+
+const HEADINGS: [&str; 9] =
+    ["NODE", "STATE", "SEEN", "DELAYED", "DROPPED", "DOUBLED", "OVERTAKEN", "FIRED", "WHAT IS ODD"];
+const COUNTERS: [&str; 6] = ["seen", "delayed", "dropped", "duplicated", "reordered", "activations"];
+
+/// How far it is.
+pub fn phase(cluster: &Cluster) -> &str {
+    cluster.text("/status/chaos/phase")
+}
+
+/// What is injected, on which nodes, until when; empty if nothing was ever asked for.
+pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp) -> String {
+    let is_asked = !cluster.text(ANNOTATION_POINTER).is_empty();
+    if cluster.object.pointer("/status/chaos").is_none() {
+        let told = "chaos   an experiment is asked for, and the operator has said nothing of it yet\n";
+        return if is_asked { paint.yellow(told.trim_end()) + "\n" } else { String::new() };
+    }
+    let id = one_line(cluster.text("/status/chaos/id"));
+    let phase = phase(cluster);
+    let title = format!("chaos   experiment {id}: {}{}", one_line(phase), ending(cluster, now));
+    let mut out = match phase {
+        "Active" | "Requested" => paint.yellow(&title),
+        "Refused" => paint.red(&title),
+        _ => paint.dim(&title),
+    } + "\n";
+    let message = cluster.text("/status/chaos/message");
+    if !message.is_empty() {
+        out += &format!("        {}\n", one_line(message));
+    }
+    let targets = cluster.object.pointer("/status/chaos/targets").and_then(Value::as_array);
+    let rows: Vec<Vec<String>> = targets.into_iter().flatten().map(row).collect();
+    if !rows.is_empty() {
+        out += &style::table(paint, &HEADINGS, &rows);
+    }
+    out + &kills(cluster)
+}
+
+/// When it ends, or ended.
+fn ending(cluster: &Cluster, now: Timestamp) -> String {
+    let Ok(at) = cluster.text("/status/chaos/endsAt").parse::<Timestamp>() else { return String::new() };
+    let left: SignedDuration = at.duration_since(now);
+    match u64::try_from(left.as_millis()) {
+        Ok(ms) if matches!(phase(cluster), "Active" | "Requested") => format!(", ends in {}", duration(ms)),
+        _ => String::new(),
+    }
+}
+
+fn row(target: &Value) -> Vec<String> {
+    let text = |field: &str| one_line(target.get(field).and_then(Value::as_str).unwrap_or_default());
+    // Nothing instead of a zero: what no node did has no column then.
+    let number = |field: &str| {
+        let count = target.get(field).and_then(Value::as_u64).unwrap_or_default();
+        if count == 0 { String::new() } else { count.to_string() }
+    };
+    [vec![text("node"), text("state")], COUNTERS.map(number).to_vec(), vec![text("message")]].concat()
+}
+
+fn kills(cluster: &Cluster) -> String {
+    let kills = cluster.object.pointer("/status/chaos/kills").and_then(Value::as_array);
+    let line = |kill: &Value| {
+        let text = |field: &str| one_line(kill.get(field).and_then(Value::as_str).unwrap_or_default());
+        format!("        kill of {} at {}: {}\n", text("node"), text("dueAt"), text("state"))
+    };
+    kills.into_iter().flatten().map(line).collect()
+}
