@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(commands, "status\tShow a cluster: conditions, zones, nodes, hints, chaos\n:4\n");
         assert!(after(&["status", "--wa"]).starts_with("--watch"), "{}", after(&["status", "--wa"]));
         assert!(after(&["status", "-o", "y"]).starts_with("yaml\t"), "{}", after(&["status", "-o", "y"]));
-        assert!(after(&["chaos", "a"]).starts_with("apply\t"));
+        assert!(after(&["completion", "ku"]).starts_with("kubectl\t"));
         assert!(!after(&[""]).contains("__complete"));
     }
 }
