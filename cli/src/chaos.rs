@@ -16,7 +16,7 @@ use crate::error::{Exit, Failure};
 use crate::input;
 use crate::style::{self, Paint, count, duration, one_line};
 
-mod show;
+pub mod show;
 
 /// Runs the command.
 pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
@@ -166,8 +166,19 @@ pub fn check(
         return Ok(());
     };
     let members: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
-    let [n, r, w] = [cluster.replication_factor, cluster.read_quorum, cluster.write_quorum].map(|count| count as usize);
-    experiment.quorum_check(&members, n, r, w).map_err(|refusal| {
+    let quorums = [cluster.replication_factor, cluster.read_quorum, cluster.write_quorum].map(|count| count as usize);
+    survives(text, experiment, &members, quorums, file)
+}
+
+/// Whether all its nodes are among `members`, and whether a cluster of these N, R and W survives it.
+pub fn survives(
+    text: &str,
+    experiment: &Experiment,
+    members: &[String],
+    [n, r, w]: [usize; 3],
+    file: &Path,
+) -> Result<(), Failure> {
+    experiment.quorum_check(members, n, r, w).map_err(|refusal| {
         let place = match &refusal {
             Refusal::UnknownNodes { unknown, .. } => {
                 unknown.first().map(|word| place_of(text, word)).unwrap_or_default()

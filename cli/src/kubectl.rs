@@ -1,17 +1,20 @@
 //! `kubectl driftkv`: a cluster on Kubernetes as its status, its pods and, by port-forwards, its nodes show it.
 //! Reading order: `args`, `site` (the API server), `cluster` (the KVCluster and its pods), `forward` (the nodes), then a file for each
 //! command. What a node says is shown by the code of `driftkv status`, `ring`, `get` and `put`.
-//! Invariants: every call has a deadline; no Secret but the cluster's admin token is read, and that is never shown; nothing is written
-//! through the API server.
+//! Invariants: every call has a deadline, but one that follows a log; no Secret but the cluster's admin token is read, and that is never
+//! shown; nothing is written through the API server but the annotation of an experiment.
 
 use crate::error::Failure;
 use crate::program;
 use crate::{kv, manual, ring};
 
 mod args;
+mod chaos;
 mod cluster;
 mod complete;
 mod forward;
+mod logs;
+mod report;
 mod site;
 mod status;
 mod token;
@@ -35,6 +38,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             let nodes = reach(&which, true).await?;
             nodes.explain(ring::run(&args, &nodes.endpoints()).await)
         }
+        Command::Chaos(command) => chaos::run(&which, &command).await,
+        Command::Logs(args) => logs::run(&which, &args).await,
+        Command::Report(args) => report::run(&which, &args).await,
         Command::Get(args) => {
             let nodes = reach(&which, false).await?;
             nodes.explain(kv::get(&args, &nodes.endpoints()).await)

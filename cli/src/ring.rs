@@ -178,7 +178,8 @@ pub fn describe(paint: Paint, layout: &Layout, place: &Place, bucket: &str, key:
     out + &style::table(paint, &["#", "PREFERENCE LIST", "NODE", "ZONE", "CLIENT"], &rows.collect::<Vec<_>>())
 }
 
-fn json(layout: &Layout, place: Option<&Place>) -> Value {
+/// All of it, for programs.
+pub fn json(layout: &Layout, place: Option<&Place>) -> Value {
     let member = |member: &Member| json!({ "name": member.name, "zone": member.zone, "client": member.client_address });
     let members = sorted(layout).into_iter().map(|(index, member)| {
         let (tokens, first) = tokens(layout, index);

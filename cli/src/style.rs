@@ -56,6 +56,14 @@ impl Paint {
         self.wrap("33", text)
     }
 
+    /// One thing of many, always in the colour that its `name` gives it.
+    #[cfg(feature = "kubectl")]
+    pub fn one_of_many(self, text: &str, name: &str) -> String {
+        const COLOURS: [&str; 6] = ["36", "35", "34", "32", "96", "95"];
+        let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.wrap(COLOURS.get(sum % COLOURS.len()).unwrap_or(&"36"), text)
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         if self.is_on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -67,10 +75,16 @@ fn is_wanted() -> bool {
 
 /// Writes to stdout. A reader that went away (`driftkv ring | head`) is no failure.
 pub fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    print_to_reader(text).map(drop)
+}
+
+/// The same; whether there still is a reader.
+pub fn print_to_reader(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!("stdout: {error}"))),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed(format!("stdout: {error}"))),
     }
 }
 

@@ -12,11 +12,12 @@ use crate::style::shell;
 /// The end of `--help`.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  failed for another reason: no right to do it
-  2  wrong usage or bad input: flags, kubeconfig, context, a value too large
+  1  failed for another reason: no right to do it, an experiment refused or ended before its time
+  2  wrong usage or bad input: flags, kubeconfig, context, an experiment that cannot be read, a value too large
   3  not found: no such KVCluster, or the key has no live value
   4  unavailable: the API server or the nodes do not answer, or too few for the quorum or the deadline
-  5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
+  5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one; another experiment is
+     under way, or this one was
 
 Environment:
   KUBECONFIG  kubeconfig files, as for kubectl
@@ -68,6 +69,20 @@ pub enum Command {
     Status(StatusArgs),
     /// Draw who owns what; with KEY, its partition and its preference list
     Ring(RingArgs),
+    /// Break a cluster on purpose, for a limited time, and follow what it does
+    ///
+    /// The annotation chaos.driftkv.io/experiment of the KVCluster asks the operator for it. It needs three consents: of the operator (chart:
+    /// chaos.enabled=true), of the namespace (label chaos.driftkv.io/allowed=true), of the KVCluster (allowFaults: true).
+    #[command(subcommand)]
+    Chaos(ChaosCommand),
+    /// Show the logs of all nodes in the order of time
+    ///
+    /// For people each line is its time, the node, and what the node said; `-o json` has the line as it was written.
+    Logs(LogsArgs),
+    /// Write a support bundle: objects, events, logs, metrics and answers of the nodes, in one archive
+    ///
+    /// Never in it: Secrets, tokens, keys and values of the store. Its README.txt says what is in it and what could not be read.
+    Report(ReportArgs),
     /// Read a key
     Get(GetArgs),
     /// Write a key
@@ -117,6 +132,73 @@ pub struct StatusArgs {
           default_missing_value = "2s")]
     pub watch: Option<Duration>,
     /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ChaosCommand {
+    /// Ask for an experiment, and follow it until it is over; Ctrl-C stops following, and ends nothing
+    Apply(ApplyArgs),
+    /// Show what was asked for last, and what came of it
+    Status {
+        /// How to write the result
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// End what is under way, and wait until every node has said so
+    Clear,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ApplyArgs {
+    /// The experiment (YAML, docs/faults.md); `-` reads stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Begin it under this id instead of its own; no id begins twice
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Ask for it, and leave
+    #[arg(long)]
+    pub no_follow: bool,
+    /// How to write the end; its steps are told on stderr then
+    #[arg(short, long, value_enum, default_value_t, conflicts_with = "no_follow")]
+    pub output: Output,
+}
+
+/// Lines of each node unless something else is said.
+pub const TAIL_DEFAULT: i64 = 100;
+
+#[derive(Debug, ClapArgs)]
+pub struct LogsArgs {
+    /// Only these nodes [default: all]
+    pub nodes: Vec<String>,
+    /// Go on until Ctrl-C, also over restarts
+    #[arg(short, long, conflicts_with = "previous")]
+    pub follow: bool,
+    /// The last lines of each node [default: 100, or all of --since]
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(i64).range(0..))]
+    pub tail: Option<i64>,
+    /// Only what is younger, such as 90s or 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub since: Option<Duration>,
+    /// Of the containers before their last restart
+    #[arg(short, long)]
+    pub previous: bool,
+    /// `json`: one object a line with node, time and the line as it was written; `yaml` the same as documents
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// The archive [default: driftkv-NAMESPACE-CLUSTER-TIME.tar.gz here]; a file that is there is not overwritten
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Where the operator is [default: every namespace, else driftkv-system and that of the cluster]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub operator_namespace: Option<String>,
+    /// How to write what was done
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 }

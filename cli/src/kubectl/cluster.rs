@@ -88,6 +88,11 @@ impl Cluster {
         items.filter_map(|item| T::deserialize(item).ok()).collect()
     }
 
+    /// The names of the nodes that its spec asks for.
+    pub fn members(&self) -> Vec<String> {
+        (0..self.number("/spec/replicas").unwrap_or(0)).map(|ordinal| format!("{}-{ordinal}", self.name)).collect()
+    }
+
     /// What its status says of its nodes.
     pub fn nodes(&self) -> Vec<NodeStatus> {
         self.items("/status/nodes")
@@ -123,6 +128,11 @@ fn choose(namespace: &str, wanted: Option<&str>, names: &[String]) -> Failure {
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "True")
+}
+
+/// Whether its containers run.
+pub fn is_running(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
 /// The pods that are ready, of those of `cluster`.

@@ -103,6 +103,9 @@ pub fn failure(what: &str, error: &kube::Error) -> Failure {
              `kubectl auth can-i --list` shows those that you have.",
         ),
         404 => Failure::new(Exit::NotFound, format!("{what}: {said}")),
+        409 => {
+            Failure::conflict(format!("{what}: {said}")).hint("Somebody else changed it at the same time; try again.")
+        }
         408 | 429 | 500..=599 => Failure::unavailable(format!("{what}: {said}")).hint("Try again."),
         _ => Failure::failed(format!("{what}: the API server refuses it: {said}")),
     }
@@ -140,6 +143,7 @@ mod tests {
             (401, Exit::Failed),
             (403, Exit::Failed),
             (404, Exit::NotFound),
+            (409, Exit::Conflict),
             (422, Exit::Failed),
             (503, Exit::Unavailable),
         ] {

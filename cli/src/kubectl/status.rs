@@ -50,12 +50,14 @@ pub async fn run(which: &Which, args: &StatusArgs) -> Result<(), Failure> {
 pub struct Look {
     namespace: String,
     now: Timestamp,
-    cluster: Cluster,
-    pods: Vec<Pod>,
+    /// The KVCluster.
+    pub cluster: Cluster,
+    /// Its pods.
+    pub pods: Vec<Pod>,
     /// What nodes said of themselves; nothing of those whose pods do not run.
     seen: Seen,
     /// What could not be learned.
-    gaps: Vec<String>,
+    pub gaps: Vec<String>,
 }
 
 impl Look {
@@ -72,7 +74,8 @@ impl Look {
         Ok(Look { namespace, now, cluster, pods, seen, gaps })
     }
 
-    fn json(&self) -> Value {
+    /// All of it, for programs.
+    pub fn json(&self) -> Value {
         let pod = |pod: &Pod| {
             json!({
                 "name": pod.name_any(), "state": cluster::state(pod), "ready": cluster::is_ready(pod),
@@ -89,8 +92,7 @@ impl Look {
 
 /// Asks the nodes whose pods run.
 async fn ask(site: &Site, cluster: &Cluster, pods: &[Pod], gaps: &mut Vec<String>) -> Seen {
-    let runs = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    let running: Vec<Pod> = pods.iter().filter(runs).cloned().collect();
+    let running: Vec<Pod> = pods.iter().filter(|pod| cluster::is_running(pod)).cloned().collect();
     let nothing = Seen { answers: Vec::new(), divergence: None };
     if running.is_empty() {
         return nothing;

@@ -7,12 +7,22 @@ use serde_json::Value;
 use crate::kubectl::cluster::Cluster;
 use crate::style::{self, Paint, duration, one_line};
 
-/// In a KVCluster: the annotation that asks for an experiment.
-const ANNOTATION_POINTER: &str = "/metadata/annotations/chaos.driftkv.io~1experiment";
+/// On a KVCluster: the experiment that is asked for.
+pub const ANNOTATION: &str = "chaos.driftkv.io/experiment";
+/// The same in its JSON.
+pub const ANNOTATION_POINTER: &str = "/metadata/annotations/chaos.driftkv.io~1experiment";
 
 const HEADINGS: [&str; 9] =
     ["NODE", "STATE", "SEEN", "DELAYED", "DROPPED", "DOUBLED", "OVERTAKEN", "FIRED", "WHAT IS ODD"];
-const COUNTERS: [&str; 6] = ["seen", "delayed", "dropped", "duplicated", "reordered", "activations"];
+/// Of a target, and the word for each.
+const COUNTERS: [(&str, &str); 6] = [
+    ("seen", "seen"),
+    ("delayed", "delayed"),
+    ("dropped", "dropped"),
+    ("duplicated", "doubled"),
+    ("reordered", "overtaken"),
+    ("activations", "fired"),
+];
 
 /// How far it is.
 pub fn phase(cluster: &Cluster) -> &str {
@@ -22,9 +32,9 @@ pub fn phase(cluster: &Cluster) -> &str {
 /// What is injected, on which nodes, until when; empty if nothing was ever asked for.
 pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp) -> String {
     let is_asked = !cluster.text(ANNOTATION_POINTER).is_empty();
-    if cluster.object.pointer("/status/chaos").is_none() {
-        let told = "chaos   an experiment is asked for, and the operator has said nothing of it yet\n";
-        return if is_asked { paint.yellow(told.trim_end()) + "\n" } else { String::new() };
+    if cluster.object.pointer("/status/chaos").is_none_or(Value::is_null) {
+        let told = "chaos   an experiment is asked for, and none was begun yet";
+        return if is_asked { paint.yellow(told) + "\n" } else { String::new() };
     }
     let id = one_line(cluster.text("/status/chaos/id"));
     let phase = phase(cluster);
@@ -38,22 +48,42 @@ pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp) -> String {
     if !message.is_empty() {
         out += &format!("        {}\n", one_line(message));
     }
-    let targets = cluster.object.pointer("/status/chaos/targets").and_then(Value::as_array);
-    let rows: Vec<Vec<String>> = targets.into_iter().flatten().map(row).collect();
-    if !rows.is_empty() {
-        out += &style::table(paint, &HEADINGS, &rows);
-    }
-    out + &kills(cluster)
+    out += &table(paint, cluster);
+    kills(cluster).into_iter().fold(out, |out, kill| format!("{out}        {kill}\n"))
 }
 
-/// When it ends, or ended.
-fn ending(cluster: &Cluster, now: Timestamp) -> String {
+/// One line a node; empty if there are none.
+pub fn table(paint: Paint, cluster: &Cluster) -> String {
+    let targets = cluster.object.pointer("/status/chaos/targets").and_then(Value::as_array);
+    let rows: Vec<Vec<String>> = targets.into_iter().flatten().map(row).collect();
+    if rows.is_empty() { String::new() } else { style::table(paint, &HEADINGS, &rows) }
+}
+
+/// When it ends; empty if it is over.
+pub fn ending(cluster: &Cluster, now: Timestamp) -> String {
     let Ok(at) = cluster.text("/status/chaos/endsAt").parse::<Timestamp>() else { return String::new() };
     let left: SignedDuration = at.duration_since(now);
     match u64::try_from(left.as_millis()) {
         Ok(ms) if matches!(phase(cluster), "Active" | "Requested") => format!(", ends in {}", duration(ms)),
         _ => String::new(),
     }
+}
+
+/// `120 seen, 7 dropped`: what all nodes together counted, without what none did.
+pub fn sums(targets: &[Value]) -> String {
+    let sum = |field: &str| targets.iter().filter_map(|target| target.get(field)?.as_u64()).sum::<u64>();
+    let words = COUNTERS.iter().map(|(field, word)| (sum(field), word)).filter(|(sum, _)| *sum > 0);
+    words.map(|(sum, word)| format!("{sum} {word}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A line for each pod that is to be killed, or was.
+pub fn kills(cluster: &Cluster) -> Vec<String> {
+    let kills = cluster.object.pointer("/status/chaos/kills").and_then(Value::as_array);
+    let line = |kill: &Value| {
+        let text = |field: &str| one_line(kill.get(field).and_then(Value::as_str).unwrap_or_default());
+        format!("kill of {} at {}: {}", text("node"), text("dueAt"), text("state"))
+    };
+    kills.into_iter().flatten().map(line).collect()
 }
 
 fn row(target: &Value) -> Vec<String> {
@@ -63,14 +93,6 @@ fn row(target: &Value) -> Vec<String> {
         let count = target.get(field).and_then(Value::as_u64).unwrap_or_default();
         if count == 0 { String::new() } else { count.to_string() }
     };
-    [vec![text("node"), text("state")], COUNTERS.map(number).to_vec(), vec![text("message")]].concat()
-}
-
-fn kills(cluster: &Cluster) -> String {
-    let kills = cluster.object.pointer("/status/chaos/kills").and_then(Value::as_array);
-    let line = |kill: &Value| {
-        let text = |field: &str| one_line(kill.get(field).and_then(Value::as_str).unwrap_or_default());
-        format!("        kill of {} at {}: {}\n", text("node"), text("dueAt"), text("state"))
-    };
-    kills.into_iter().flatten().map(line).collect()
+    [vec![text("node"), text("state")], COUNTERS.map(|(field, _)| number(field)).to_vec(), vec![text("message")]]
+        .concat()
 }

@@ -33,7 +33,7 @@ const ZONE_COLUMNS: usize = 16;
 
 impl Look {
     /// All of it, in so many columns.
-    pub(super) fn text(&self, paint: Paint, width: usize) -> String {
+    pub fn text(&self, paint: Paint, width: usize) -> String {
         let nodes = self.nodes();
         let mut out = self.heading(paint, &nodes) + "\n" + &self.conditions(paint, width);
         if nodes.iter().any(|node| node.partitions > 0) {
