@@ -22,18 +22,19 @@ pub struct Said {
 
 /// Runs a program with `input`, whatever comes of it.
 pub fn run(program: &str, words: &[&str], input: &str) -> Said {
-    let mut command = Command::new(program);
-    let mut child = command
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    run_command(Command::new(program).args(words), input).1
+}
+
+/// The same of a command; its exit code, which is -1 if a signal ended it.
+pub fn run_command(command: &mut Command, input: &str) -> (i32, Said) {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap_or_else(|error| panic!("it cannot be run: {error}: {command:?}"));
+    // Whoever fails early reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { is_ok: output.status.success(), out: text(&output.stdout), error: text(&output.stderr) }
+    let said = Said { is_ok: output.status.success(), out: text(&output.stdout), error: text(&output.stderr) };
+    (output.status.code().unwrap_or(-1), said)
 }
 
 /// kubectl, whatever comes of it.

@@ -9,6 +9,7 @@ mod chart;
 mod consents;
 mod failures;
 mod life;
+mod plugin;
 
 /// A scenario: it panics if it fails.
 pub type Scenario = fn(&Operator);
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("chaos: a 2-3 partition in siblings, a pause in hints", chaos::partition_and_pause),
     ("chaos: a kill in a restart, once; ids are used up", chaos::kill_and_ids),
     ("chaos: removed heals; operator dead ends by itself; rollouts wait", chaos::ends),
+    ("kubectl driftkv: the plugin", plugin::plugin_commands),
     ("deleted and applied again", life::delete_and_reapply),
     ("deleted with the operator down", life::deleted_without_operator),
     ("a namespace deleted", life::namespace_deleted),

@@ -107,7 +107,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use k8s_openapi::jiff::Timestamp;
     use tokio::sync::mpsc::{Sender, channel};
     use tokio::time::Instant;

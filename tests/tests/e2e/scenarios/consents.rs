@@ -69,7 +69,8 @@ pub fn rotated(site: &Site) {
     ));
 }
 
-fn allow(site: &Site) {
+/// Gives the consent of the namespace.
+pub fn allow(site: &Site) {
     kubectl(&["label", "namespace", &site.namespace, &format!("{LABEL}=true")]);
 }
 

@@ -1,5 +1,5 @@
 //! Looks at a KVCluster in turn, and what is told of them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::time::Duration;
 
