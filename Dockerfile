@@ -1,10 +1,10 @@
-# All programs in one small image: the node (the default), the operator and the command. `docker compose up` builds and uses it.
+# All programs in one small image: the node (the default), the operator, the command and the plugin of kubectl. `docker compose up` builds and uses it.
 FROM rust:1.95-slim AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --release --locked --bin driftkv-node --bin driftkv --bin driftkv-operator \
+RUN cargo build --release --locked --bin driftkv-node --bin driftkv --bin driftkv-operator --bin kubectl-driftkv \
     && mkdir -p /image/usr/local/bin /image/var/lib/driftkv \
-    && cp target/release/driftkv-node target/release/driftkv target/release/driftkv-operator /image/usr/local/bin/
+    && cp target/release/driftkv-node target/release/driftkv target/release/driftkv-operator target/release/kubectl-driftkv /image/usr/local/bin/
 
 # A C library and nothing else: no shell, no package manager, and no root.
 FROM gcr.io/distroless/cc-debian13:nonroot
