@@ -175,6 +175,9 @@ pub struct KeyArgs {
     pub output: Output,
 }
 
+/// The flag of a causal context, whatever it is called.
+pub const CONTEXT_ID: &str = "causal-context";
+
 /// What a write says of itself.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct WriteArgs {
@@ -185,7 +188,8 @@ pub struct WriteArgs {
     #[arg(short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub r: Option<u32>,
     /// What was read before, as `get` or `put` printed it: what it has seen is replaced
-    #[arg(long, value_name = "TOKEN")]
+    // Its id: the plugin has another word for it, since --context is kubectl's.
+    #[arg(id = CONTEXT_ID, long = "context", value_name = "TOKEN")]
     pub context: Option<String>,
     /// Repeats the write of that id, as a failed command printed it; if it was applied it is not applied again
     #[arg(long, value_name = "HEX")]
@@ -241,7 +245,7 @@ pub struct PutArgs {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PutIntent {
-    /// Replaces what --context has seen
+    /// Replaces what the context has seen
     #[default]
     WithContext,
     /// Replaces nothing
@@ -265,7 +269,7 @@ pub struct DeleteArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeleteIntent {
-    /// What --context has seen
+    /// What the context has seen
     WithContext,
     /// All that R replicas show
     OverwriteAll,

@@ -157,8 +157,13 @@ fn hint_of(error: &KvError) -> String {
     let name = program::name();
     let hint = match error.code {
         ErrorCode::BadContext => "Pass it exactly as a get or put of this key in this cluster printed it.",
-        ErrorCode::AlreadyExists => "Read it with `get`, then put with its --context; or --intent overwrite-all.",
-        ErrorCode::TooManySiblings => "Read it with `get`, then put the merged value with its --context.",
+        ErrorCode::AlreadyExists => {
+            let flag = program::context_flag();
+            return format!("Read it with `get`, then put with its {flag}; or --intent overwrite-all.");
+        }
+        ErrorCode::TooManySiblings => {
+            return format!("Read it with `get`, then put the merged value with its {}.", program::context_flag());
+        }
         ErrorCode::QuorumNotReached => {
             return format!("`{name} status` shows who is reachable; a lower -r or -w needs fewer nodes.");
         }

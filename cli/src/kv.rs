@@ -52,7 +52,7 @@ pub async fn put(args: &PutArgs, endpoints: &Endpoints) -> Result<(), Failure> {
 pub async fn delete(args: &DeleteArgs, endpoints: &Endpoints) -> Result<(), Failure> {
     let intent = match args.intent {
         Some(DeleteIntent::WithContext) if args.write.context.is_none() => {
-            return Err(Failure::usage("--intent with-context needs a --context")
+            return Err(Failure::usage(format!("--intent with-context needs a {}", program::context_flag()))
                 .hint(format!("`{} get` prints it.", program::name())));
         }
         Some(DeleteIntent::WithContext) => Intent::WithContext,
@@ -80,7 +80,7 @@ fn client(key: &KeyArgs, endpoints: &Endpoints) -> Result<Client, Failure> {
 fn options(key: &KeyArgs, write: &WriteArgs, intent: Intent) -> Result<PutOptions, Failure> {
     let context = match &write.context {
         Some(_) if intent != Intent::WithContext => {
-            return Err(Failure::usage("a --context goes with --intent with-context only")
+            return Err(Failure::usage(format!("a {} goes with --intent with-context only", program::context_flag()))
                 .hint("The other intents do not look at it: leave one of the two out."));
         }
         Some(text) => token::to_context(text)?,

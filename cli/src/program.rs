@@ -16,6 +16,12 @@ pub fn name() -> &'static str {
     PLUGIN.get().map_or("driftkv", String::as_str)
 }
 
+/// The flag of a causal context: kubectl has another --context.
+pub fn context_flag() -> String {
+    let is_plugin = PLUGIN.get().is_some();
+    if is_plugin { format!("--{}", crate::args::CONTEXT_ID) } else { "--context".to_owned() }
+}
+
 /// What to look at when no node answers.
 pub fn is_it_up() -> String {
     match PLUGIN.get() {

@@ -51,8 +51,8 @@ fn get_text(paint: Paint, key: &KeyArgs, siblings: &[v1::Sibling], reply: &v1::G
 /// How to replace all siblings by one value.
 pub fn resolve_hint(key: &KeyArgs, reply: &v1::GetReply) -> String {
     let context = token::of_context(&reply.context);
-    let (name, words) = (program::name(), words(key));
-    format!("To resolve them, put what it should be:\n  {name} put {words} 'THE VALUE' --context {context}")
+    let (name, flag, words) = (program::name(), program::context_flag(), words(key));
+    format!("To resolve them, put what it should be:\n  {name} put {words} 'THE VALUE' {flag} {context}")
 }
 
 /// The key, and the bucket unless it is the default one, as words of a command line.
@@ -87,7 +87,11 @@ fn put_remarks(paint: Paint, key: &KeyArgs, reply: &v1::PutReply, done: &str) ->
         out += "an earlier attempt with this request id had been applied already; it was not applied twice\n";
     }
     if reply.siblings > 1 {
-        let told = format!("{} siblings now: a put replaces only what its --context has seen", reply.siblings);
+        let told = format!(
+            "{} siblings now: a put replaces only what its {} has seen",
+            reply.siblings,
+            program::context_flag()
+        );
         out += &format!("{}\nto see and resolve them: {} get {}\n", paint.yellow(&told), program::name(), words(key));
     } else if reply.context.is_empty() {
         out += "no context: there are values that you have not seen, so get before you put again\n";

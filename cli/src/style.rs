@@ -131,12 +131,11 @@ pub fn one_for_programs(output: Output, value: &serde_json::Value) -> Result<Str
     }
 }
 
-/// Columns that a picture may have: those of the terminal, at most 100.
+/// Columns that a picture may have: those of the terminal, from 60 to 120; 100 if it is none.
 #[cfg(feature = "kubectl")]
 pub fn columns() -> usize {
-    const COLUMNS_MAX: usize = 100;
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-    if size == 0 { COLUMNS_MAX } else { size.clamp(60, COLUMNS_MAX) }
+    if size == 0 { 100 } else { size.clamp(60, 120) }
 }
 
 /// Text in lines of at most `width` columns, broken between words; those after the first begin with `indent` spaces.

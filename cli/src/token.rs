@@ -17,7 +17,8 @@ pub fn of_context(context: &[u8]) -> String {
 pub fn to_context(text: &str) -> Result<Bytes, Failure> {
     let decoded = URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('=')).map(Bytes::from);
     decoded.map_err(|error| {
-        Failure::usage(format!("--context is not one: {error}")).hint("Pass it exactly as `get` or `put` printed it.")
+        Failure::usage(format!("{} is not one: {error}", crate::program::context_flag()))
+            .hint("Pass it exactly as `get` or `put` printed it.")
     })
 }
 

@@ -58,7 +58,9 @@ fn text<'a>(platform: &'a Value, pointer: &str) -> &'a str {
 fn what_is_packed_for_krew_is_what_its_manifest_says() {
     let directory = tempfile::tempdir().unwrap();
     let templates = platforms(&root().join("plugins/krew/driftkv.yaml"));
-    let name = |platform: &Value| format!("{}-{}", text(platform, "/selector/matchLabels/os"), text(platform, "/selector/matchLabels/arch"));
+    let name = |platform: &Value| {
+        format!("{}-{}", text(platform, "/selector/matchLabels/os"), text(platform, "/selector/matchLabels/arch"))
+    };
     let refused = pack("https://x.example", directory.path());
     assert!(!refused.status.success(), "no program was there");
     for template in &templates {

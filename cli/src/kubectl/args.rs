@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::args::{DeleteArgs, GetArgs, Output, PutArgs, RingArgs, parse_time};
+use crate::args::{CONTEXT_ID, DeleteArgs, GetArgs, Output, PutArgs, RingArgs, parse_time};
 use crate::style::shell;
 
 /// The end of `--help`.
@@ -87,9 +87,13 @@ pub enum Command {
     Get(GetArgs),
     /// Write a key
     ///
-    /// Without --context a put replaces nothing: beside a value that is there it becomes a sibling.
+    /// Without --causal-context a put replaces nothing: beside a value that is there it becomes a sibling.
+    #[command(mut_arg(CONTEXT_ID, |arg| arg.long(CONTEXT_ID)))]
     Put(PutArgs),
     /// Delete a key
+    ///
+    /// With --causal-context, what that context has seen; without, all that a read finds.
+    #[command(mut_arg(CONTEXT_ID, |arg| arg.long(CONTEXT_ID)))]
     Delete(DeleteArgs),
     /// Print what a shell needs to complete the words of `kubectl-driftkv`
     ///
@@ -205,7 +209,7 @@ pub struct ReportArgs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use clap::{CommandFactory, Parser};
 
     use super::Args;
@@ -213,6 +217,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_context_of_kubectl_and_that_of_a_put_are_two() {
+        let words = "put k v --causal-context AQID --context prod".split(' ');
+        let args = Args::try_parse_from(["kubectl-driftkv"].into_iter().chain(words)).unwrap();
+        assert_eq!(args.which.words(), "kubectl driftkv --context prod");
+        let super::Command::Put(put) = args.command else { panic!("a put") };
+        assert_eq!(put.write.context.as_deref(), Some("AQID"));
     }
 
     #[test]

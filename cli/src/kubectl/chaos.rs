@@ -50,7 +50,7 @@ pub async fn run(which: &Which, command: &ChaosCommand) -> Result<(), Failure> {
 
 /// For people.
 fn told(paint: Paint, cluster: &Cluster) -> String {
-    let mut out = picture::text(paint, cluster, Timestamp::now());
+    let mut out = picture::text(paint, cluster, Timestamp::now(), style::columns());
     if let Some(refusal) = follow::refusal(cluster) {
         out += &format!("{}\n", paint.red(style::wrap(&refusal, style::columns(), 2).trim_end()));
     }

@@ -30,7 +30,7 @@ pub fn phase(cluster: &Cluster) -> &str {
 }
 
 /// What is injected, on which nodes, until when; empty if nothing was ever asked for.
-pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp) -> String {
+pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp, width: usize) -> String {
     let is_asked = !cluster.text(ANNOTATION_POINTER).is_empty();
     if cluster.object.pointer("/status/chaos").is_none_or(Value::is_null) {
         let told = "chaos   an experiment is asked for, and none was begun yet";
@@ -46,7 +46,7 @@ pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp) -> String {
     } + "\n";
     let message = cluster.text("/status/chaos/message");
     if !message.is_empty() {
-        out += &format!("        {}\n", one_line(message));
+        out += &style::wrap(&format!("        {}", one_line(message)), width, 8);
     }
     out += &table(paint, cluster);
     kills(cluster).into_iter().fold(out, |out, kill| format!("{out}        {kill}\n"))

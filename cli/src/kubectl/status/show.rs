@@ -44,7 +44,7 @@ impl Look {
         for gap in &self.gaps {
             out += &paint.yellow(&style::wrap(&format!("not learned: {gap}"), width, 13));
         }
-        let chaos = chaos::text(paint, &self.cluster, self.now);
+        let chaos = chaos::text(paint, &self.cluster, self.now, width);
         let chaos = if chaos.is_empty() { chaos } else { format!("\n{chaos}") };
         out + &chaos + &self.endpoints(width)
     }
@@ -199,7 +199,10 @@ impl Node {
     /// What it says itself, which is newer.
     fn add_answer(&mut self, status: &StatusReply) {
         self.state.clone_from(&status.state);
-        self.zone.clone_from(&status.zone);
+        // Zones are the operator's to know: a pod is started without one.
+        if !status.zone.is_empty() {
+            self.zone.clone_from(&status.zone);
+        }
         self.incarnation = format!("{:016x}", status.incarnation);
         self.version.clone_from(&status.version);
         self.partitions = status.partitions_owned.into();

@@ -77,7 +77,8 @@ fn status(site: &Site) {
     println!("{text}");
     for part in [
         &format!("demo in namespace {}: Running", site.namespace),
-        "Ready      True",
+        "Ready        True",
+        "zone-0  1      64          33.3%",
         "balance:",
         "demo-0  serving  ready",
         "demo-2  serving  ready",
@@ -113,7 +114,7 @@ fn data(site: &Site) {
     plugin(site, &["delete", "short-lived"]);
     let (code, said) = plugin_with(site, &["get", "short-lived"], "");
     assert_eq!(code, 3, "{said:?}");
-    let again = plugin(site, &["put", KEY, VALUE, "--context", context.trim()]);
+    let again = plugin(site, &["put", KEY, VALUE, "--causal-context", context.trim()]);
     assert!(!again.trim().is_empty());
     let (code, said) = plugin_with(site, &["status", "nobody"], "");
     assert!(code == 3 && said.error.contains("demo"), "it says which clusters there are: {said:?}");
@@ -288,7 +289,7 @@ fn bundle(site: &Site) {
         ("kvcluster.yaml", "kind: KVCluster"),
         ("objects/statefulsets.yaml", "kind: StatefulSet"),
         ("objects/pods.yaml", "name: demo-2"),
-        ("objects/services.yaml", "of/somebody: \"[left out]\""),
+        ("objects/services.yaml", "of/somebody: [left out]"),
         ("objects/configmaps.yaml", "node.yaml"),
         ("objects/persistentvolumeclaims.yaml", "name: data-demo-0"),
         ("objects/poddisruptionbudgets.yaml", "kind: PodDisruptionBudget"),

@@ -44,7 +44,6 @@ fn look(answers: bool) -> Look {
         state: "stopping".to_owned(),
         incarnation: 0xab,
         version: "0.1.0".to_owned(),
-        zone: "zone-0".to_owned(),
         partitions_owned: 64,
         partitions_built: 60,
         ..StatusReply::default()
