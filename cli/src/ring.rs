@@ -94,7 +94,7 @@ fn fallbacks(layout: &Layout, partition: u32, primaries: &[u32]) -> Vec<Member> 
 }
 
 /// Tokens (partition copies) of each member, and of how many it is the first primary.
-fn tokens(layout: &Layout, index: u32) -> (u64, u64) {
+pub fn tokens(layout: &Layout, index: u32) -> (u64, u64) {
     let all = layout.owners.iter().filter(|owner| **owner == index).count();
     let first = (0..layout.partitions).filter(|partition| owners(layout, *partition).first() == Some(&index)).count();
     (all as u64, first as u64)

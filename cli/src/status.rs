@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use driftkv_proto::v1::StatusReply;
+use driftkv_proto::v1::{Layout, StatusReply};
 use serde_json::{Value, json};
 
 use crate::admin::{self, Answer};
@@ -51,7 +51,9 @@ fn picture(output: Output, seen: &Seen) -> Result<String, Failure> {
 pub struct Seen {
     /// What each node said.
     pub answers: Vec<Answer<StatusReply>>,
-    /// `None`: there is no layout.
+    /// `None`: there is no layout, or nobody tells it.
+    pub layout: Option<Layout>,
+    /// The same.
     pub divergence: Option<Divergence>,
 }
 
@@ -63,24 +65,26 @@ impl Seen {
     /// Asks these nodes, which are all there are.
     pub async fn look_at(nodes: &[AdminEndpoint]) -> Seen {
         let answers = admin::statuses(nodes).await;
-        let divergence = match admin::layout(nodes).await {
-            Ok(layout) => Some(divergence::find(nodes, layout.partitions, layout.replication_factor).await),
-            Err(_) => None,
+        let layout = admin::layout(nodes).await.ok();
+        let divergence = match &layout {
+            Some(layout) => Some(divergence::find(nodes, layout.partitions, layout.replication_factor).await),
+            None => None,
         };
-        Seen { answers, divergence }
+        Seen { answers, layout, divergence }
     }
 
     fn text(&self, paint: Paint) -> String {
-        heading(&known(&self.answers)) + &table(paint, &self.answers) + &self.remarks(paint)
+        heading(&known(&self.answers)) + &table(paint, &self.answers) + &self.remarks(paint, "", usize::MAX)
     }
 
-    /// What is to be said beside the table: who did not answer, what waits, whether the replicas agree, what is injected.
-    pub fn remarks(&self, paint: Paint) -> String {
+    /// What is to be said beside the table: who did not answer, what waits, whether the replicas agree, what is injected but the
+    /// experiment `told`; in so many columns.
+    pub fn remarks(&self, paint: Paint, told: &str, width: usize) -> String {
         let known = known(&self.answers);
-        let mut out = concerns(paint, &self.answers);
+        let mut out = concerns(paint, &self.answers, width);
         out += &self.divergence.as_ref().map(|divergence| divergence.line(paint)).unwrap_or_default();
-        for line in experiments(&known) {
-            out += &format!("{}\n", paint.yellow(&one_line(&line)));
+        for line in experiments(&known, told) {
+            out += &format!("{}\n", paint.yellow(&wrapped(&line, width)));
         }
         out
     }
@@ -92,12 +96,17 @@ impl Seen {
     }
 }
 
-/// One line for each active experiment, whichever nodes it is on.
-fn experiments(known: &[&StatusReply]) -> Vec<String> {
+/// A remark in lines of so many columns.
+fn wrapped(line: &str, width: usize) -> String {
+    style::wrap(&one_line(line), width, 2).trim_end().to_owned()
+}
+
+/// One line for each active experiment but `told`, whichever nodes it is on.
+fn experiments(known: &[&StatusReply], told: &str) -> Vec<String> {
     let mut active: BTreeMap<&str, (u64, BTreeMap<&str, Vec<&str>>)> = BTreeMap::new();
     for status in known {
         let experiments = status.faults.iter().flat_map(|faults| &faults.experiments);
-        for experiment in experiments.filter(|experiment| experiment.state == "active") {
+        for experiment in experiments.filter(|experiment| experiment.state == "active" && experiment.id != told) {
             let (left_ms, faults) = active.entry(&experiment.id).or_default();
             *left_ms = experiment.remaining_ms.max(*left_ms);
             for fault in &experiment.faults {
@@ -106,9 +115,10 @@ fn experiments(known: &[&StatusReply]) -> Vec<String> {
             }
         }
     }
-    let fault = |(fault, nodes): (&str, Vec<&str>)| match nodes.len() == known.len() {
-        true => format!("  {fault}"),
-        false => format!("  {fault} at {}", nodes.join(", ")),
+    let fault = |(fault, nodes): (&str, Vec<&str>)| match nodes.len() {
+        0 => format!("  {fault} at none that answers"),
+        all if all == known.len() => format!("  {fault}"),
+        _ => format!("  {fault} at {}", nodes.join(", ")),
     };
     let lines = |(id, (left_ms, faults)): (&str, (u64, BTreeMap<&str, Vec<&str>>))| {
         let title = format!("experiment {id}, {} left", style::duration(left_ms));
@@ -123,17 +133,17 @@ fn known(answers: &[Answer<StatusReply>]) -> Vec<&StatusReply> {
 
 /// The table and what to look at.
 pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
-    heading(&known(answers)) + &table(paint, answers) + &concerns(paint, answers)
+    heading(&known(answers)) + &table(paint, answers) + &concerns(paint, answers, usize::MAX)
 }
 
 /// A line for each failure, each node that is away, and each that hints wait for.
-fn concerns(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
+fn concerns(paint: Paint, answers: &[Answer<StatusReply>], width: usize) -> String {
     let (mut out, known) = (String::new(), known(answers));
     for failure in answers.iter().filter_map(|(_, answer)| answer.as_ref().err()) {
-        out += &format!("{}\n", paint.red(&one_line(&failure.message)));
+        out += &format!("{}\n", paint.red(&wrapped(&failure.message, width)));
     }
     for line in away(&known).into_iter().chain(hints(&known)) {
-        out += &format!("{}\n", paint.yellow(&one_line(&line)));
+        out += &format!("{}\n", paint.yellow(&wrapped(&line, width)));
     }
     out
 }

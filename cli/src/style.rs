@@ -139,7 +139,6 @@ pub fn columns() -> usize {
 }
 
 /// Text in lines of at most `width` columns, broken between words; those after the first begin with `indent` spaces.
-#[cfg(feature = "kubectl")]
 pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let start = text.len() - text.trim_start().len();
     let mut out = text.get(..start).unwrap_or_default().to_owned();

@@ -1,5 +1,6 @@
-//! The status again and again, until Ctrl-C: in place on a terminal, else one block after another.
-//! Invariants: no moment without a picture on a terminal, for each is drawn over the last; being stopped is success.
+//! The status again and again, until Ctrl-C or until nobody reads it: in place on a terminal, else one block after another.
+//! Invariants: no moment without a picture on a terminal, for each is drawn over the last; being stopped is success, and so is a reader
+//! that goes away.
 
 use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,7 +29,9 @@ pub async fn watch(interval: Duration, mut look: impl AsyncFnMut() -> Result<Str
             text = look() => text?,
             () = signals.next() => return Ok(()),
         };
-        style::print(if is_terminal { in_place(&text) } else { text })?;
+        if !style::print_to_reader(if is_terminal { in_place(&text) } else { text })? {
+            return Ok(());
+        }
         tokio::select! {
             () = sleep(interval) => {}
             () = signals.next() => return Ok(()),

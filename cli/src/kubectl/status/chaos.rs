@@ -1,6 +1,7 @@
 //! What a KVCluster says of its experiment: `.status.chaos`, the annotation, and the condition ChaosActive.
 //! Read by pointers: the fields belong to the operator, and a plugin of another version shows those it knows.
 
+use driftkv_proto::faults::{Experiment, Fault};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -48,8 +49,22 @@ pub fn text(paint: Paint, cluster: &Cluster, now: Timestamp, width: usize) -> St
     if !message.is_empty() {
         out += &style::wrap(&format!("        {}", one_line(message)), width, 8);
     }
+    out += &faults(cluster, width);
     out += &table(paint, cluster);
     kills(cluster).into_iter().fold(out, |out, kill| format!("{out}        {kill}\n"))
+}
+
+/// What is injected, in words: the annotation has it as long as it is under way.
+fn faults(cluster: &Cluster, width: usize) -> String {
+    let asked = Experiment::parse(cluster.text(ANNOTATION_POINTER)).ok();
+    let asked = asked.filter(|asked| asked.id == cluster.text("/status/chaos/id") && is_under_way(cluster));
+    let faults = asked.map(|asked| asked.faults).unwrap_or_default();
+    let line = |fault: &Fault| style::wrap(&format!("        {}", one_line(&fault.describe())), width, 10);
+    faults.iter().map(line).collect()
+}
+
+fn is_under_way(cluster: &Cluster) -> bool {
+    matches!(phase(cluster), "Active" | "Requested")
 }
 
 /// One line a node; empty if there are none.
@@ -64,7 +79,7 @@ pub fn ending(cluster: &Cluster, now: Timestamp) -> String {
     let Ok(at) = cluster.text("/status/chaos/endsAt").parse::<Timestamp>() else { return String::new() };
     let left: SignedDuration = at.duration_since(now);
     match u64::try_from(left.as_millis()) {
-        Ok(ms) if matches!(phase(cluster), "Active" | "Requested") => format!(", ends in {}", duration(ms)),
+        Ok(ms) if is_under_way(cluster) => format!(", ends in {}", duration(ms)),
         _ => String::new(),
     }
 }

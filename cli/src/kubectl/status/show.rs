@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::{Look, chaos, cluster};
+use crate::ring;
 use crate::style::{self, Paint, count, one_line, shorten};
 
 const NODES: [&str; 11] = [
@@ -28,6 +29,8 @@ const NODES: [&str; 11] = [
 const SPARED: [usize; 4] = [7, 3, 5, 8];
 const ZONES: [&str; 5] = ["ZONE", "NODES", "PARTITIONS", "SHARE", "SHARE AS A BAR"];
 const BAR_COLUMNS: u64 = 30;
+/// Of more only the first and the last are shown: they differ by a number.
+const ADDRESSES_MAX: usize = 3;
 const MACHINE_COLUMNS: usize = 20;
 const ZONE_COLUMNS: usize = 16;
 
@@ -40,7 +43,7 @@ impl Look {
             out += &format!("\n{}", zones(paint, &nodes));
         }
         out += &format!("\n{}", self.table(paint, &nodes, width));
-        out += &self.seen.remarks(paint);
+        out += &self.seen.remarks(paint, self.cluster.text("/status/chaos/id"), width);
         for gap in &self.gaps {
             out += &paint.yellow(&style::wrap(&format!("not learned: {gap}"), width, 13));
         }
@@ -124,6 +127,15 @@ impl Look {
                 Err(_) => node.state = "no answer".to_owned(),
             }
         }
+        if let Some(layout) = &self.seen.layout {
+            for (index, member) in (0..).zip(&layout.members) {
+                let node = nodes.entry(key(&member.name)).or_insert_with(|| fresh(&member.name));
+                node.partitions = ring::tokens(layout, index).0;
+                if node.zone.is_empty() {
+                    node.zone.clone_from(&member.zone);
+                }
+            }
+        }
         nodes.into_values().collect()
     }
 
@@ -152,7 +164,10 @@ impl Look {
         let list = |field: &str| {
             let items = cluster.object.pointer(&format!("/status/endpoints/{field}")).and_then(|list| list.as_array());
             let all: Vec<String> = items.into_iter().flatten().filter_map(|item| item.as_str()).map(one_line).collect();
-            all.join(", ")
+            match all.as_slice() {
+                [first, .., last] if all.len() > ADDRESSES_MAX => format!("{first} to {last}"),
+                few => few.join(", "),
+            }
         };
         let lines = [("clients", client), ("each node", list("nodes")), ("admin", list("admin"))];
         let line = |(what, addresses): (&str, String)| style::wrap(&format!("{what:<10} {addresses}"), width, 11);

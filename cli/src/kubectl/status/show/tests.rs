@@ -1,7 +1,7 @@
 //! The picture of a cluster, as a whole text.
 #![allow(clippy::unwrap_used)]
 
-use driftkv_proto::v1::StatusReply;
+use driftkv_proto::v1::{Layout, Member, StatusReply};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::style::Paint;
 
 fn node(index: u64) -> Value {
     json!({"name": format!("demo-{index}"), "state": "serving", "ready": true, "incarnation": format!("{index:016x}"),
-        "version": "0.1.0", "zone": format!("zone-{index}"), "hintsOwed": index, "partitions": 64})
+        "version": "0.1.0", "zone": format!("zone-{index}"), "hintsOwed": index, "partitions": 64 * (1 - index)})
 }
 
 fn look(answers: bool) -> Look {
@@ -21,7 +21,8 @@ fn look(answers: bool) -> Look {
             "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     let object = json!({
-        "metadata": {"name": "demo", "generation": 1},
+        "metadata": {"name": "demo", "generation": 1, "annotations": {
+            "chaos.driftkv.io/experiment": "{id: cut, for: 6m, faults: [{kind: drop, between: [demo-0, demo-1], rate: 5%}]}"}},
         "spec": {"replicas": 2, "partitions": 64, "replicationFactor": 2, "readQuorum": 1, "writeQuorum": 2, "sloppy": true},
         "status": {
             "phase": "Degraded", "layoutVersion": 1, "clusterId": "00ff", "observedGeneration": 1,
@@ -49,12 +50,22 @@ fn look(answers: bool) -> Look {
         ..StatusReply::default()
     };
     let said = vec![(endpoint("demo-0"), Ok(status)), (endpoint("demo-1"), Err(Failure::unavailable("demo-1: gone")))];
+    let member = |name: &str| Member { name: name.to_owned(), ..Member::default() };
+    let layout = Layout {
+        version: 1,
+        partitions: 64,
+        replication_factor: 2,
+        members: vec![member("demo-0"), member("demo-1")],
+        owners: [0, 1].repeat(64),
+        ..Layout::default()
+    };
+    let layout = answers.then_some(layout);
     Look {
         namespace: "shop".to_owned(),
         now: Timestamp::from_second(1_767_225_900).unwrap(),
         cluster: Cluster { name: "demo".to_owned(), object },
         pods,
-        seen: Seen { answers: if answers { said } else { Vec::new() }, divergence: None },
+        seen: Seen { answers: if answers { said } else { Vec::new() }, layout, divergence: None },
         gaps: vec!["read the admin token: not allowed".to_owned()],
     }
 }
