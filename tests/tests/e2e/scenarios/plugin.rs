@@ -94,6 +94,10 @@ fn status(site: &Site) {
     assert!(yaml.contains("\nname: demo\n") || yaml.starts_with("name: demo\n"), "{yaml}");
     let lines = first_lines(&mut command(site, &["status", "-W=200ms", "-o", "json"]), |lines| lines.len() == 2);
     assert!(lines.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "a look is a line");
+    let watched = format!("timeout 20 kubectl driftkv -n {} status --watch=200ms | head -1", site.namespace);
+    let mut shell = Command::new("bash");
+    let shell = shell.env("PATH", path_of(site)).args(["-o", "pipefail", "-c", &watched]);
+    assert_eq!(kube::run_command(shell, "").0, 0, "it ends with its reader");
     let words =
         kube::run_command(Command::new("kubectl").env("PATH", path_of(site)).args(["__complete", "driftkv", "st"]), "");
     assert!(words.1.out.starts_with("status\t"), "kubectl completes: {words:?}");
