@@ -52,6 +52,7 @@ pub struct Seen {
     /// What each node said.
     pub answers: Vec<Answer<StatusReply>>,
     /// `None`: there is no layout, or nobody tells it.
+    #[cfg_attr(not(feature = "kubectl"), expect(dead_code, reason = "the plugin shows it"))]
     pub layout: Option<Layout>,
     /// The same.
     pub divergence: Option<Divergence>,
