@@ -190,6 +190,7 @@ async fn follow(
     output: Output,
 ) -> Result<(Outcome, Cluster), Failure> {
     let mut follower = Follower::new(cluster, text, &experiment.id);
+    let paint = if output == Output::Text { Paint::stdout() } else { Paint::stderr() };
     let (asked, mut answered) = (Instant::now(), Instant::now());
     loop {
         match Cluster::find(site, Some(&cluster.name)).await {
@@ -197,7 +198,7 @@ async fn follow(
                 answered = Instant::now();
                 let (line, outcome) = follower.look(&now, asked.elapsed(), Timestamp::now());
                 if let Some(line) = line {
-                    say(output, &format!("{}  {line}\n", Paint::stdout().dim(&time_of_day())))?;
+                    say(output, &format!("{}  {line}\n", paint.dim(&time_of_day())))?;
                 }
                 if let Some(outcome) = outcome {
                     return Ok((outcome, now));

@@ -12,7 +12,7 @@ use tokio::io::{copy, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::site::{Site, call};
+use super::site::{NOT_ALLOWED, RIGHTS, Site, call};
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::{Exit, Failure};
 
@@ -79,7 +79,10 @@ impl Forwards {
         let troubles = self.troubles();
         match outcome {
             Err(failure) if failure.exit == Exit::Unavailable && !troubles.is_empty() => {
-                Err(Failure { message: format!("{}\n  {}", failure.message, troubles.join("\n  ")), ..failure })
+                let failure =
+                    Failure { message: format!("{}\n  {}", failure.message, troubles.join("\n  ")), ..failure };
+                let is_forbidden = troubles.iter().all(|trouble| trouble.contains(NOT_ALLOWED));
+                Err(if is_forbidden { Failure { exit: Exit::Failed, ..failure.hint(RIGHTS) } } else { failure })
             }
             outcome => outcome,
         }
@@ -134,5 +137,29 @@ fn note(way: &Way, why: String) {
     match troubles.iter_mut().find(|(pod, _)| *pod == way.pod) {
         Some((_, last)) => *last = why,
         None => troubles.push((way.pod.clone(), why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{Arc, Forwards, JoinSet, Mutex};
+    use crate::error::{Exit, Failure};
+
+    fn explained(troubles: &[(&str, &str)]) -> Failure {
+        let troubles = troubles.iter().map(|(pod, why)| ((*pod).to_owned(), (*why).to_owned())).collect();
+        let forwards = Forwards { nodes: Vec::new(), troubles: Arc::new(Mutex::new(troubles)), tasks: JoinSet::new() };
+        forwards.explain::<()>(Err(Failure::unavailable("no answer").hint("Is it up?"))).unwrap_err()
+    }
+
+    #[test]
+    fn what_may_not_be_done_is_no_outage_unless_some_node_is_away_too() {
+        let forbidden = ("demo-0", "port-forward to 7400: not allowed: get pods/portforward");
+        let failure = explained(&[forbidden]);
+        assert_eq!((failure.exit, failure.message.lines().count()), (Exit::Failed, 2));
+        assert!(failure.hint.contains("docs/kubectl.md"), "{}", failure.hint);
+        let failure = explained(&[forbidden, ("demo-1", "port-forward to 7400: connection refused")]);
+        assert_eq!((failure.exit, failure.hint.as_str()), (Exit::Unavailable, "Is it up?"));
+        assert_eq!(explained(&[]).message, "no answer");
     }
 }

@@ -15,6 +15,12 @@ use crate::style::one_line;
 /// The longest that one call may take.
 pub const CALL_MAX: Duration = Duration::from_secs(10);
 
+/// In the message of a call that the API server forbids.
+pub const NOT_ALLOWED: &str = "not allowed";
+/// What to do then.
+pub const RIGHTS: &str = "Ask for the role: docs/kubectl.md lists the rights that each command needs.\n\
+    `kubectl auth can-i --list` shows those that you have.";
+
 /// One namespace of one Kubernetes.
 #[derive(Clone)]
 pub struct Site {
@@ -98,10 +104,7 @@ pub fn failure(what: &str, error: &kube::Error) -> Failure {
     match code {
         401 => Failure::failed(format!("{what}: the API server does not know who you are: {said}"))
             .hint("Log in as for kubectl; `kubectl auth whoami` shows who you are."),
-        403 => Failure::failed(format!("{what}: not allowed: {said}")).hint(
-            "Ask for the role: docs/kubectl.md lists the rights that each command needs.\n\
-             `kubectl auth can-i --list` shows those that you have.",
-        ),
+        403 => Failure::failed(format!("{what}: {NOT_ALLOWED}: {said}")).hint(RIGHTS),
         404 => Failure::new(Exit::NotFound, format!("{what}: {said}")),
         409 => {
             Failure::conflict(format!("{what}: {said}")).hint("Somebody else changed it at the same time; try again.")
