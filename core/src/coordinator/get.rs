@@ -341,7 +341,7 @@ impl Node {
         }
         let late_at = op.waiting.next_late(self.settings.replica_timeout_ms);
         let mut at = late_at.map_or(op.deadline, |at| at.min(op.deadline));
-        if !op.idle.is_empty() {
+        if matches!(op.phase, Phase::Asking) && !op.idle.is_empty() {
             at = at.min(Time(op.deadline.0.saturating_sub(patience_ms)));
         }
         self.timers.set(id, at);
