@@ -20,6 +20,7 @@ pub mod reason;
 pub mod reconcile;
 pub mod resources;
 pub mod run;
+pub mod selftest;
 pub mod token;
 pub mod traces;
 pub mod web;

@@ -1,4 +1,4 @@
-//! `driftkv-operator`: watches KVClusters and makes them so. Exit codes: 0 stopped in order, 1 failed or lost its lease, 2 wrong flags.
+//! `driftkv-operator`: watches KVClusters and makes them so; `selftest` tries one. Exit codes: 0 stopped in order, 1 failed or lost its lease, 2 wrong flags.
 //! Order of the end: SIGTERM -> passes under way are finished -> the lease is given back. A lost lease ends the process at once:
 //! whatever it was about to do is not its to do any more.
 use std::io::IsTerminal;
@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use driftkv_operator::controller::args::Args;
+use driftkv_operator::controller::args::{Args, Command, Selftest};
 use driftkv_operator::controller::election::{Election, Times};
 use driftkv_operator::controller::metrics::Metrics;
 use driftkv_operator::controller::nodes::Grpc;
 use driftkv_operator::controller::reconcile::Context;
 use driftkv_operator::controller::resources::Defaults;
 use driftkv_operator::controller::traces::Traces;
-use driftkv_operator::controller::{run, web};
+use driftkv_operator::controller::{run, selftest, web};
 use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +28,11 @@ async fn main() -> ExitCode {
         eprintln!("error: {why}");
         return ExitCode::from(2);
     }
-    match serve(args).await {
+    let outcome = match args.command.clone() {
+        None => serve(args).await,
+        Some(Command::Selftest(args)) => test(&args).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -69,6 +73,12 @@ async fn serve(args: Args) -> Result<(), Failure> {
     // It blocks, and needs the runtime to go on meanwhile.
     tokio::task::spawn_blocking(move || traces.end()).await?;
     outcome
+}
+
+async fn test(args: &Selftest) -> Result<(), Failure> {
+    let mut stop = stop_signal()?;
+    let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+    Ok(selftest::run(run::client().await?, args, stopped).await?)
 }
 
 /// Acts while it is this process's turn, until `stop` turns true.
@@ -115,7 +125,7 @@ fn stop_signal() -> Result<watch::Receiver<bool>, std::io::Error> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: passes under way are finished");
+        tracing::info!("stopping: what is under way is finished");
         stopping.send_replace(true);
     });
     Ok(stop)

@@ -31,6 +31,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Where `helm test` makes its cluster: a namespace that the operator watches. */}}
+{{- define "driftkv.testNamespace" -}}
+{{ include "driftkv.namespaces" . | fromJsonArray | first | default .Release.Namespace }}
+{{- end -}}
+
+{{/* The name of that cluster: one for each release, so that what a test that was cut off left is found by the next. */}}
+{{- define "driftkv.testCluster" -}}
+selftest-{{ printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 8 }}
+{{- end -}}
+
+{{/* Not the operator's selector: a test's pod is no operator. */}}
+{{- define "driftkv.testLabels" -}}
+app.kubernetes.io/name: driftkv-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
 {{/* What the operator does with the objects of its clusters. */}}
 {{- define "driftkv.rules" -}}
 - apiGroups: [driftkv.io]

@@ -1,13 +1,17 @@
 //! Every flag of the operator, its variable in the environment, and the words of `--help`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Makes clusters of KVCluster resources, and keeps them so.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "driftkv-operator", version, max_term_width = 120)]
 pub struct Args {
+    /// What to do instead
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// A namespace to watch; may be repeated. Without any: all of them, which needs a ClusterRole
     #[arg(long = "namespace", env = "DRIFTKV_OPERATOR_NAMESPACES", value_name = "NAMESPACE", value_delimiter = ',')]
     pub namespaces: Vec<String>,
@@ -46,4 +50,79 @@ pub struct Args {
     #[arg(long, env = "DRIFTKV_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text",
           value_parser = ["text", "json"])]
     pub log_format: String,
+}
+
+/// What else the program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Makes a KVCluster of three nodes, writes to it and reads from it through quorums, and deletes it with its data: what `helm test` runs
+    Selftest(Selftest),
+}
+
+/// Of a selftest.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Selftest {
+    /// Where: a namespace that an operator watches
+    #[arg(long = "namespace", id = "selftest-namespace", value_name = "NAMESPACE")]
+    pub namespace: String,
+    /// What the KVCluster is called. One of this name that an earlier selftest left is deleted first; any other is not touched
+    #[arg(long, value_name = "NAME", default_value = "selftest")]
+    pub name: String,
+    /// The image of its nodes; the operator's choice if absent
+    #[arg(long = "image", id = "selftest-image", value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// The volume of each node
+    #[arg(long, value_name = "SIZE", default_value = "64Mi")]
+    pub storage_size: String,
+    /// The StorageClass of the volumes; the default one if absent
+    #[arg(long, value_name = "NAME")]
+    pub storage_class: Option<String>,
+    /// From its beginning to the last read; deleting what it made has 90 s more
+    #[arg(long, value_name = "TIME", default_value = "180s", value_parser = time)]
+    pub timeout: Duration,
+}
+
+/// `90s` or `3m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = |number: &str, unit: u64| number.parse::<u64>().ok()?.checked_mul(unit);
+    let seconds = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _) => seconds(number, 1),
+        (_, Some(number)) => seconds(number, 60),
+        _ => None,
+    };
+    let in_bounds = seconds.filter(|seconds| (1..=86_400).contains(seconds));
+    in_bounds.map(Duration::from_secs).ok_or_else(|| "a time such as 90s or 3m, from 1s to a day".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::time::Duration;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::{Args, Command, time};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_selftest_has_a_namespace_of_its_own() {
+        let words = ["driftkv-operator", "--namespace=a", "selftest", "--namespace=b", "--timeout=3m"];
+        let args = Args::try_parse_from(words).unwrap();
+        let Some(Command::Selftest(selftest)) = args.command else { panic!("{args:?}") };
+        assert_eq!((args.namespaces, selftest.namespace), (vec!["a".to_owned()], "b".to_owned()));
+        assert_eq!(selftest.timeout, Duration::from_secs(180));
+        assert!(Args::try_parse_from(["driftkv-operator", "selftest"]).is_err(), "it must be told where");
+    }
+
+    #[test]
+    fn times_carry_their_unit() {
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "90", "s", "-1s", "0s", "1h", "99999999999999999999m", "1441m"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
 }

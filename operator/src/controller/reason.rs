@@ -1,5 +1,5 @@
 //! Every reason that a condition or an event of a KVCluster may give: a closed set, so that alerts can be written on it.
-//! Invariant: docs/operator.md lists each of them; a test compares.
+//! Invariant: docs/operator.md lists each of them, and docs/troubleshooting.md has what to do; tests compare.
 
 use std::fmt;
 
@@ -125,5 +125,18 @@ mod tests {
         let documented: BTreeSet<String> = rows.filter(is_reason).map(str::to_owned).collect();
         let known: BTreeSet<String> = Reason::ALL.iter().map(Reason::to_string).collect();
         assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn the_page_on_troubles_has_a_heading_and_advice_for_exactly_these_reasons() {
+        let text = include_str!("../../../docs/troubleshooting.md");
+        let sections = text.split("\n### `").skip(1).filter_map(|section| section.split_once("`\n"));
+        let advice: Vec<(&str, &str)> = sections.collect();
+        let documented: BTreeSet<String> = advice.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(documented.len(), advice.len(), "a reason has two headings");
+        let short: Vec<_> =
+            advice.iter().filter(|(_, words)| words.split("\n#").next().unwrap_or("").len() < 15).collect();
+        assert!(short.is_empty(), "{short:?}");
+        assert_eq!(documented, Reason::ALL.iter().map(Reason::to_string).collect());
     }
 }

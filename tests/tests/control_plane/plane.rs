@@ -26,7 +26,7 @@ pub struct Plane {
 pub fn programs() -> Result<PathBuf, String> {
     let home = std::env::var("CLUSTER_DIR").unwrap_or_else(|_| "/var/tmp/driftkv-cluster".to_owned());
     let programs = PathBuf::from(home).join("bin");
-    for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
+    for name in ["kube-apiserver", "kube-controller-manager", "kubectl", "helm"] {
         if !programs.join(name).exists() {
             return Err(format!("{} is missing: run `tests/e2e/cluster/cluster build`", programs.join(name).display()));
         }
@@ -66,6 +66,14 @@ impl Plane {
         command
     }
 
+    /// helm, which asks this API server what it can do.
+    pub fn helm(&self) -> Command {
+        let mut command = Command::new(self.programs.join("helm"));
+        command.env("HELM_CACHE_HOME", self.path("helm")).env("HELM_CONFIG_HOME", self.path("helm"));
+        command.arg("--kubeconfig").arg(self.kubeconfig());
+        command
+    }
+
     /// A client without retries of its own, as the operator's.
     pub async fn client(&self) -> Client {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("the kubeconfig");
@@ -83,6 +91,13 @@ impl Plane {
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd/kvclusters.driftkv.io"];
         let waited = self.kubectl().args(wait).output().expect("kubectl");
         assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+    }
+
+    /// A file with this text, until the next one of this name.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("a file");
+        path
     }
 
     async fn is_ready(&self) -> bool {

@@ -1,9 +1,11 @@
-//! Every scenario, in the order in which they run: first what a cluster is, then what may be done to it, then its end.
+//! Every scenario, in the order in which they run: first what a cluster is, then what may be done to it, then its end, and at
+//! last the chart, whose scenarios install the operator anew.
 
 use crate::site::Operator;
 
 mod changes;
 mod chaos;
+mod chart;
 mod consents;
 mod failures;
 mod life;
@@ -32,4 +34,8 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("deleted and applied again", life::delete_and_reapply),
     ("deleted with the operator down", life::deleted_without_operator),
     ("a namespace deleted", life::namespace_deleted),
+    ("helm test", chart::helm_test),
+    ("examples", chart::examples),
+    ("upgrade of the chart", chart::upgrade),
+    ("another release takes ownership", chart::another_release),
 ];

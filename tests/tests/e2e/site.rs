@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::kube::{self, apply, condition, eventually, get, helm, kubectl, list};
+use crate::kube::{self, Said, apply, condition, eventually, get, helm, kubectl, list};
 
 /// Namespaces of the scenario that runs.
 static OPEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The release and its namespace.
-const RELEASE: &str = "driftkv";
-const HOME: &str = "driftkv-system";
+pub const RELEASE: &str = "driftkv";
+pub const HOME: &str = "driftkv-system";
+/// The name and namespace of a release that some scenarios install instead.
+pub const OTHER: &str = "e2e-other";
 const DEPLOYMENT: &str = "deployment/driftkv-operator";
 /// Of the chart's default: one acts, one waits.
 const OPERATORS: u32 = 2;
@@ -36,27 +38,28 @@ pub struct Operator;
 impl Operator {
     /// `helm install`, and until its pods are available.
     pub fn install() -> Operator {
-        let chart = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/driftkv");
-        let image = image();
-        let (repository, tag) = image.rsplit_once(':').expect("E2E_IMAGE has a tag");
-        let repository = format!("image.repository={repository}");
-        let tag = format!("image.tag={tag}");
-        restricted(HOME);
-        let chart = chart.display().to_string();
-        let words = ["upgrade", "--install", RELEASE, &chart, "-n", HOME, "--set", &repository, "--set", &tag];
-        println!("{}", helm(&[&words[..], &["--wait", "--timeout", "2m"]].concat()));
-        Operator
+        let operator = Operator;
+        operator.reinstall();
+        operator
     }
 
     /// Whether experiments are obeyed: the chart's value, and until the operators run with it.
     pub fn allow_chaos(&self, is_allowed: bool) {
-        let chart = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/driftkv").display().to_string();
+        let chart = chart();
         let value = format!("chaos.enabled={is_allowed}");
         helm(&["upgrade", RELEASE, &chart, "-n", HOME, "--reuse-values", "--set", &value, "--wait", "--timeout", "2m"]);
     }
 
-    /// As many as the chart says, whatever a failed scenario left.
+    /// This chart, whichever version of it is there or none.
+    pub fn reinstall(&self) {
+        println!("{}", install(RELEASE, HOME, &chart(), &["--take-ownership"]));
+    }
+
+    /// As it was at the beginning, whatever a failed scenario left.
     pub fn restore(&self) {
+        kube::run("helm", &["uninstall", OTHER, "-n", OTHER, "--ignore-not-found", "--wait", "--timeout", "2m"], "");
+        kubectl(&["delete", "namespace", OTHER, "--ignore-not-found", "--wait=false"]);
+        self.reinstall();
         self.scale(OPERATORS);
     }
 
@@ -98,6 +101,28 @@ impl Operator {
         let words = ["logs", "-n", HOME, "-l", "app.kubernetes.io/name=driftkv-operator", "--tail=20"];
         kube::try_kubectl(&words).out
     }
+}
+
+/// Where the chart is.
+pub fn chart() -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../charts/driftkv").display().to_string()
+}
+
+/// `helm upgrade --install` of `chart`, which must succeed; what it printed.
+pub fn install(release: &str, namespace: &str, chart: &str, flags: &[&str]) -> String {
+    let said = try_install(release, namespace, chart, flags);
+    assert!(said.is_ok, "helm upgrade --install {release} {chart}: {}", said.error);
+    said.out
+}
+
+/// The same, whatever comes of it.
+pub fn try_install(release: &str, namespace: &str, chart: &str, flags: &[&str]) -> Said {
+    let image = image();
+    let (repository, tag) = image.rsplit_once(':').expect("E2E_IMAGE has a tag");
+    let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
+    restricted(namespace);
+    let words = ["upgrade", "--install", release, chart, "-n", namespace, "--set", &repository, "--set", &tag];
+    kube::run("helm", &[&words[..], &["--wait", "--timeout", "2m"], flags].concat(), "")
 }
 
 /// Kills the processes of this machine that have `variable` in their environment; whether there was one.
