@@ -12,7 +12,7 @@ use driftkv_operator::controller::metrics::Metrics;
 use driftkv_operator::controller::names::Names;
 use driftkv_operator::crd::KVClusterStatus;
 use driftkv_proto::v1::ErrorCode;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, LabelModifier, VectorSelector, parse};
@@ -64,7 +64,7 @@ fn of_operator() -> Families {
     let condition = Condition {
         type_: "Ready".to_owned(),
         status: "True".to_owned(),
-        last_transition_time: Timestamp::now().into_time(),
+        last_transition_time: Time(Timestamp::now()),
         message: String::new(),
         reason: "AsSpecified".to_owned(),
         observed_generation: None,
@@ -100,7 +100,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn selector(&mut self, selector: &VectorSelector) {
         let name = selector.name.clone().unwrap_or_default();
-        let Some((family, labels)) = self.family(&name) else {
+        let Some((family, labels)) = family(self.published, &name) else {
             return self.wrong.push(format!("nobody publishes {name:?}"));
         };
         for matcher in selector.matchers.matchers.iter().chain(selector.matchers.or_matchers.iter().flatten()) {
@@ -113,19 +113,6 @@ impl Judge<'_> {
         if !self.is_aggregated {
             self.kept.extend(labels);
         }
-    }
-
-    /// The family of a sample's name, and the labels that the sample has once it is scraped.
-    fn family(&self, name: &str) -> Option<(&Family, BTreeSet<String>)> {
-        let bucket = name.strip_suffix("_bucket");
-        let base = bucket.or(name.strip_suffix("_sum")).or(name.strip_suffix("_count"));
-        let family = match (self.published.get(name), base.and_then(|base| self.published.get(base))) {
-            (Some(family), _) if !family.is_histogram => family,
-            (_, Some(family)) if family.is_histogram => family,
-            _ => return None,
-        };
-        let scraped = SCRAPED.iter().map(|label| (*label).to_owned());
-        Some((family, family.labels.iter().cloned().chain(scraped).chain(bucket.map(|_| "le".to_owned())).collect()))
     }
 
     fn grouping(&mut self, of: &Expr, modifier: Option<&LabelModifier>) {
@@ -141,6 +128,19 @@ impl Judge<'_> {
             self.kept.insert(label);
         }
     }
+}
+
+/// The family of a sample's name, and the labels that the sample has once it is scraped.
+fn family<'a>(published: &'a Families, name: &str) -> Option<(&'a Family, BTreeSet<String>)> {
+    let bucket = name.strip_suffix("_bucket");
+    let base = bucket.or(name.strip_suffix("_sum")).or(name.strip_suffix("_count"));
+    let family = match (published.get(name), base.and_then(|base| published.get(base))) {
+        (Some(family), _) if !family.is_histogram => family,
+        (_, Some(family)) if family.is_histogram => family,
+        _ => return None,
+    };
+    let scraped = SCRAPED.iter().map(|label| (*label).to_owned());
+    Some((family, family.labels.iter().cloned().chain(scraped).chain(bucket.map(|_| "le".to_owned())).collect()))
 }
 
 impl ExprVisitor for Judge<'_> {
@@ -278,7 +278,7 @@ fn a_mistake_in_an_expression_is_seen() {
         ("driftkv_operations_total{result=~\"overloaded|overlaoded\"}", "never has result=\"overlaoded\""),
         ("sum by (kind) (driftkv_ready)", "no label \"kind\" to group by"),
         ("sum by (le) (rate(driftkv_hints_total[5m]))", "no label \"le\" to group by"),
-        ("sum(rate(driftkv_ready[5m])", "unexpected"),
+        ("sum(rate(driftkv_ready[5m])", "unclosed left parenthesis"),
         ("rate(driftkv_hints_total)", "expected"),
     ] {
         let wrong = judge(&published, mistake).0.join("; ");
