@@ -178,17 +178,11 @@ fn by_uid(uid: Option<String>) -> DeleteParams {
 
 /// Small, and with the image that the operator gives to all.
 fn wanted(args: &Selftest) -> Result<KVCluster, Error> {
-    let mut storage = json!({"size": args.storage_size});
-    if let Some(class) = &args.storage_class {
-        storage["className"] = json!(class);
-    }
-    let mut spec = json!({
-        "replicas": NODES, "partitions": 64, "storage": storage,
+    let spec = json!({
+        "replicas": NODES, "partitions": 64, "image": args.image,
+        "storage": {"size": args.storage_size, "className": args.storage_class},
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
     });
-    if let Some(image) = &args.image {
-        spec["image"] = json!(image);
-    }
     let spec = serde_json::from_value(spec).map_err(|error| Error::Unreadable {
         what: "the KVCluster of the selftest".to_owned(),
         why: error.to_string(),

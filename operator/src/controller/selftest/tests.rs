@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;

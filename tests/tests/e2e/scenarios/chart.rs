@@ -31,6 +31,22 @@ pub fn helm_test(_: &Operator) {
     assert!(left.is_empty(), "it leaves {left:?}");
 }
 
+/// Rights that the program has come to need since the chart before: the image is that of now, for there is no other.
+const SINCE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-since}
+rules:
+- {apiGroups: [\"\"], resources: [secrets], verbs: [get, create, update]}
+- {apiGroups: [\"\"], resources: [namespaces], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: e2e-since}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: e2e-since}
+subjects: [{kind: ServiceAccount, name: driftkv-operator, namespace: driftkv-system}]
+";
+
 /// The experiments among the examples; the one that ends a process comes last, since the next would find it away.
 fn experiments() -> Vec<String> {
     let entries =
@@ -44,15 +60,16 @@ fn experiments() -> Vec<String> {
 
 /// A Pod that applies each experiment, and clears it before the next.
 fn experimenter(site: &Site, files: &[String]) -> Value {
-    let admin: Vec<String> =
+    let endpoints: Vec<String> =
         (0..5).map(|node| format!("--endpoint={0}-{node}.{0}-nodes.{1}.svc", site.cluster, site.namespace)).collect();
     // Where the nodes ask for it.
     let token = json!({"name": "DRIFTKV_ADMIN_TOKEN", "valueFrom": {"secretKeyRef": {
         "name": format!("{}-admin", site.cluster), "key": "token", "optional": true}}});
     let container = |name: String, words: Vec<String>| {
+        let arguments: Vec<String> = words.into_iter().chain(endpoints.iter().cloned()).collect();
         json!({
             "name": name, "image": image(), "imagePullPolicy": "IfNotPresent", "command": ["/usr/local/bin/driftkv"],
-            "args": ["chaos"].into_iter().map(str::to_owned).chain(words).chain(admin.iter().cloned()).collect::<Vec<_>>(),
+            "args": arguments,
             "env": [token], "volumeMounts": [{"name": "examples", "mountPath": "/examples"}],
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
                 "readOnlyRootFilesystem": true},
@@ -61,8 +78,8 @@ fn experimenter(site: &Site, files: &[String]) -> Value {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let both = |file: &String| {
         let stem = file.trim_end_matches(".yaml");
-        let apply = container(format!("apply-{stem}"), words(&format!("apply -f /examples/{file}")));
-        [apply, container(format!("clear-{stem}"), words("clear"))]
+        let apply = container(format!("apply-{stem}"), words(&format!("chaos apply -f /examples/{file}")));
+        [apply, container(format!("clear-{stem}"), words("chaos clear"))]
     };
     let mut steps: Vec<Value> = files.iter().flat_map(both).collect();
     // Of the last one nothing is cleared: the process that it ends is on its way.
@@ -110,11 +127,13 @@ pub fn examples(_: &Operator) {
 
 pub fn upgrade(operator: &Operator) {
     helm(&["uninstall", site::RELEASE, "-n", site::HOME, "--wait", "--timeout", "2m"]);
-    site::install(site::RELEASE, site::HOME, &root().join(BEFORE).display().to_string(), &[]);
+    apply("default", SINCE);
+    site::install(site::RELEASE, site::HOME, &root().join(BEFORE).display().to_string(), &["--take-ownership"]);
     let site = Site::with_cluster("upgrade");
     let load = Load::start(&site, "load", 30);
     let before = (site.uids(), site.ring(), revision(&site));
     let began = std::time::Instant::now();
+    kubectl(&["delete", "clusterrole,clusterrolebinding", "e2e-since"]);
     operator.reinstall();
     site.ready(PATIENCE);
     wanted("the chart upgraded, and the cluster Ready", began.elapsed(), UPGRADED);
