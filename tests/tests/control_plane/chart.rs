@@ -31,9 +31,9 @@ const INSTALLATIONS: &[(&str, &[&str], &[&str])] = &[
             "--set",
             "replicas=1,crds.enabled=false,imagePullSecrets[0].name=s,nodeSelector.a=b,podAnnotations.a=b,test.storage.className=fast,\
              monitoring.serviceMonitor.enabled=true,monitoring.serviceMonitor.labels.release=p,monitoring.rules.enabled=true,\
-             monitoring.rules.runbooks=https://example.org/docs,priorityClassName=high",
+             monitoring.rules.runbooks=https://example.org/docs,priorityClassName=high,chaos.enabled=true,chaos.admissionPolicy.enabled=true,chaos.admissionPolicy.users={me}",
         ],
-        &["ServiceMonitor", "PrometheusRule"],
+        &["ServiceMonitor", "PrometheusRule", "ValidatingAdmissionPolicy"],
     ),
 ];
 
