@@ -1,14 +1,21 @@
 //! The operator's API against a real API server and controller-manager, without kubelets.
 //! Run it by `make e2e`, or `cargo test --workspace --features driftkv-tests/e2e --test control_plane`.
-//! Reading order: `plane` (the programs), `refusals`, `chart` (what Helm renders), `selftest`.
+//! Reading order: `plane` (the programs), `refusals` (bad manifests), `chart` (what Helm renders), `selftest`, then the operator
+//! itself: `trials`, `site`, `wire` (where faults happen), `nodes` and `machines` (what is played), `verdict` (what must hold).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::ExitCode;
 
 mod chart;
+mod machines;
+mod nodes;
 mod plane;
 mod refusals;
 mod selftest;
+mod site;
+mod trials;
+mod verdict;
+mod wire;
 
 fn main() -> ExitCode {
     let programs = match plane::programs() {
@@ -20,11 +27,22 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let plane = plane::Plane::start(programs).await;
+        let mut plane = plane::Plane::start(programs).await;
         plane.install();
+        // Order: the garbage collector looks for new kinds at its start, and then every half minute.
+        plane.start_controllers();
         println!("{}", refusals::all(&plane));
         println!("{}", chart::all(&plane));
         println!("{}", selftest::all(&plane).await);
-    });
-    ExitCode::SUCCESS
+        let client = plane.client().await;
+        machines::make(&client).await;
+        match trials::all(&client).await {
+            Ok(table) => println!("{table}"),
+            Err(wrong) => {
+                println!("{wrong}");
+                return ExitCode::FAILURE;
+            }
+        }
+        ExitCode::SUCCESS
+    })
 }

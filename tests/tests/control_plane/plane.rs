@@ -35,7 +35,7 @@ pub fn programs() -> Result<PathBuf, String> {
 }
 
 impl Plane {
-    /// Starts all of it and waits until the API server is ready.
+    /// Starts etcd and the API server, and waits until the API server is ready.
     pub async fn start(programs: PathBuf) -> Plane {
         let home = tempfile::Builder::new().prefix("control-plane-").tempdir().expect("a directory");
         let [store, peers, api] = std::array::from_fn(|_| free_address());
@@ -49,7 +49,6 @@ impl Plane {
             assert!(Instant::now() < deadline, "the API server is not ready: {}", plane.log("kube-apiserver"));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        plane.start_controllers();
         plane
     }
 
@@ -182,7 +181,8 @@ impl Plane {
         self.start_program(&program, "kube-apiserver", &flags);
     }
 
-    fn start_controllers(&mut self) {
+    /// Call it when the CRD is installed.
+    pub fn start_controllers(&mut self) {
         let flags = [
             format!("--kubeconfig={}", self.word("kubeconfig")),
             "--leader-elect=false".to_owned(),

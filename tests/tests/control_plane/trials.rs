@@ -1,0 +1,247 @@
+//! Create, update and delete, each with one fault at one call, at every call in turn.
+//! The operator under test is `reconcile` with a `Context` of its own, pass after pass as its controller would begin them, so that
+//! the number of a call means the same in every trial. `whole` tries the controller with its watches.
+//! `CALLS=all`: every fault at every call. Else crashes at every call, and the other faults at some.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kube::Client;
+
+use crate::site::{IMAGES, Journey, Site};
+use crate::verdict;
+use crate::wire::Fault;
+
+/// Trials at a time.
+const WORKERS: usize = 6;
+/// Passes over a settled cluster that must write nothing.
+const QUIET_PASSES: usize = 100;
+/// Faults that are tried at every so manieth call only, unless all are wanted.
+const STRIDE: usize = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+const OPERATIONS: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Delete];
+
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    operation: Operation,
+    at: usize,
+    fault: Fault,
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {} at call {}", self.operation, self.fault, self.at)
+    }
+}
+
+/// How things are after an operation without faults: objects by operation and image.
+type References = BTreeMap<(Operation, usize), Vec<String>>;
+
+/// A site, and which of the images it has.
+struct Desk {
+    site: Site,
+    image: usize,
+}
+
+/// One line of the table.
+#[derive(Default)]
+struct Row {
+    trials: usize,
+    fired: usize,
+    converged: usize,
+    longest: Duration,
+}
+
+struct Shared {
+    client: Client,
+    references: References,
+    trials: Mutex<VecDeque<Trial>>,
+    rows: Mutex<BTreeMap<(Operation, String), Row>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+/// All trials. Errors: what was wrong, a line each.
+pub async fn all(client: &Client) -> Result<String, String> {
+    let (references, calls) = references(client).await?;
+    let trials = Mutex::new(plan(&calls));
+    let shared = Shared { client: client.clone(), references, trials, rows: Mutex::default(), wrong: Mutex::default() };
+    let shared = Arc::new(shared);
+    let workers: Vec<_> = (0..WORKERS).map(|number| tokio::spawn(work(Arc::clone(&shared), number))).collect();
+    for worker in workers {
+        worker.await.map_err(|error| error.to_string())?;
+    }
+    let table = table(&calls, &shared.rows.lock().unwrap());
+    let wrong = shared.wrong.lock().unwrap();
+    if wrong.is_empty() {
+        Ok(table)
+    } else {
+        Err(format!("{table}\n{} trials failed:\n{}", wrong.len(), wrong.join("\n")))
+    }
+}
+
+/// Every operation without a fault: what it ends in, and how many calls it takes.
+async fn references(client: &Client) -> Result<(References, BTreeMap<Operation, usize>), String> {
+    let mut desk = Desk { site: Site::new(client, "reference").await, image: 0 };
+    let (mut references, mut calls) = (References::new(), BTreeMap::new());
+    for operation in [
+        Operation::Create,
+        Operation::Update,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Update,
+        Operation::Delete,
+    ] {
+        let journey = desk.perform(operation, None).await;
+        let end = verdict::end_state(&desk.site).await;
+        let mut wrong = journey.wrong;
+        wrong.extend(verdict::wrong(&desk.site, &end, operation.replaced()).await);
+        if !wrong.is_empty() {
+            return Err(format!("{operation:?} without a fault: {}", wrong.join("; ")));
+        }
+        references.insert((operation, desk.image), end);
+        calls.entry(operation).or_insert(journey.calls);
+    }
+    quiet(&desk.site).await?;
+    Ok((references, calls))
+}
+
+/// A settled cluster is read, and not written.
+async fn quiet(site: &Site) -> Result<(), String> {
+    let operator = site.operator(None);
+    let cluster = site.get().await.expect("the KVCluster");
+    for _ in 0..QUIET_PASSES {
+        let _ = operator.pass(&cluster).await;
+    }
+    let writes = operator.wire.writes(0);
+    println!("{QUIET_PASSES} passes over a settled cluster: {} calls, {} writes", operator.wire.count(), writes.len());
+    match writes.first() {
+        Some(first) => Err(format!("{} writes to a settled cluster, the first: {first}", writes.len())),
+        None if operator.wire.count() < QUIET_PASSES => Err("the passes read nothing".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Slow ones first.
+fn plan(calls: &BTreeMap<Operation, usize>) -> VecDeque<Trial> {
+    let is_all = std::env::var("CALLS").is_ok_and(|calls| calls == "all");
+    let others = [Fault::Refusal(409), Fault::Refusal(429), Fault::Refusal(500), Fault::Reset, Fault::Stale];
+    let mut trials = VecDeque::new();
+    for operation in OPERATIONS {
+        let count = calls[&operation];
+        let hangs: Vec<usize> = if is_all { (1..=count).collect() } else { vec![count / 5, count / 2] };
+        trials.extend(hangs.into_iter().map(|at| Trial { operation, at, fault: Fault::Hang }));
+    }
+    for operation in OPERATIONS {
+        for at in 1..=calls[&operation] {
+            trials.extend([Fault::CrashBefore, Fault::CrashAfter].map(|fault| Trial { operation, at, fault }));
+            let chosen = others.iter().enumerate().filter(|(index, _)| is_all || (at + index * 5) % STRIDE == 0);
+            trials.extend(chosen.map(|(_, fault)| Trial { operation, at, fault: *fault }));
+        }
+    }
+    trials
+}
+
+async fn work(shared: Arc<Shared>, number: usize) {
+    let mut desk: Option<Desk> = None;
+    let mut made = 0;
+    loop {
+        let Some(trial) = shared.trials.lock().unwrap().pop_front() else { return };
+        if desk.is_none() || trial.operation == Operation::Create {
+            made += 1;
+            let site = Site::new(&shared.client, &format!("trial-{number}-{made}")).await;
+            let mut fresh = Desk { site, image: 0 };
+            if trial.operation != Operation::Create {
+                fresh.perform(Operation::Create, None).await;
+            }
+            desk = Some(fresh);
+        }
+        let Some(at_hand) = desk.as_mut() else { return };
+        if !attempt(&shared, at_hand, trial).await {
+            desk = None;
+        }
+    }
+}
+
+/// Whether all went well.
+async fn attempt(shared: &Shared, desk: &mut Desk, trial: Trial) -> bool {
+    let began = Instant::now();
+    let journey = desk.perform(trial.operation, Some((trial.at, trial.fault))).await;
+    let took = began.elapsed();
+    let mut wrong = journey.wrong;
+    match shared.references.get(&(trial.operation, desk.image)) {
+        Some(expected) => wrong.extend(verdict::wrong(&desk.site, expected, trial.operation.replaced()).await),
+        None => wrong.push("no run without faults to compare with".to_owned()),
+    }
+    let mut rows = shared.rows.lock().unwrap();
+    let row = rows.entry((trial.operation, trial.fault.to_string())).or_default();
+    row.trials += 1;
+    row.fired += usize::from(journey.has_fired);
+    row.converged += usize::from(wrong.is_empty());
+    row.longest = row.longest.max(took);
+    let is_well = wrong.is_empty();
+    if !is_well {
+        let words = format!("{trial} ({}): {}", desk.site.namespace, wrong.join("; "));
+        eprintln!("{words}");
+        shared.wrong.lock().unwrap().push(words);
+    }
+    is_well
+}
+
+impl Operation {
+    /// How many pods it replaces.
+    fn replaced(self) -> usize {
+        if self == Operation::Update { 3 } else { 0 }
+    }
+}
+
+impl Desk {
+    /// The operation, from what the user does to the end of all that follows from it.
+    async fn perform(&mut self, operation: Operation, armed: Option<(usize, Fault)>) -> Journey {
+        let mut journey = Journey::default();
+        self.site.answers.lock().unwrap().clear();
+        if armed.is_some_and(|(_, fault)| fault == Fault::Stale) && operation != Operation::Create {
+            // So that there are old answers.
+            let before = self.site.get().await.expect("the KVCluster");
+            let _ = self.site.operator(None).pass(&before).await;
+        }
+        let mut operator = self.site.operator(armed);
+        match operation {
+            Operation::Create => self.site.create(IMAGES[0]).await,
+            Operation::Update => {
+                self.image = 1 - self.image;
+                self.site.update(IMAGES[self.image]).await;
+            }
+            Operation::Delete => operator = self.site.replace(operator, IMAGES[self.image], &mut journey).await,
+        }
+        self.site.converge(operator, &mut journey).await;
+        journey
+    }
+}
+
+fn table(calls: &BTreeMap<Operation, usize>, rows: &BTreeMap<(Operation, String), Row>) -> String {
+    let mut lines = vec![format!(
+        "{:<10} {:>6} {:<14} {:>7} {:>6} {:>10} {:>9}",
+        "operation", "calls", "fault", "trials", "fired", "converged", "longest"
+    )];
+    for ((operation, fault), row) in rows {
+        lines.push(format!(
+            "{:<10} {:>6} {fault:<14} {:>7} {:>6} {:>10} {:>7.1} s",
+            format!("{operation:?}").to_lowercase(),
+            calls[operation],
+            row.trials,
+            row.fired,
+            row.converged,
+            row.longest.as_secs_f64(),
+        ));
+    }
+    lines.join("\n")
+}
