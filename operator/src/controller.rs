@@ -13,6 +13,7 @@ pub mod events;
 pub mod kind;
 pub mod metrics;
 pub mod names;
+pub mod newest;
 pub mod nodes;
 pub mod observe;
 pub mod plan;

@@ -133,6 +133,8 @@ pub struct StorageSpec {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,17}(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$')")
         .message("storage.size must be a whole number with a unit, such as 10Gi"))]
+    #[x_kube(validation = Rule::new("!isQuantity(self) || quantity(self).compareTo(quantity('1Mi')) >= 0")
+        .message("storage.size must be at least 1Mi; without a unit it is bytes: write 10Gi"))]
     pub size: String,
     /// Its StorageClass; the default one of the Kubernetes cluster if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -72,6 +72,16 @@ pub enum Error {
         /// What was asked.
         what: String,
     },
+    /// The API server showed a KVCluster older than one that it had shown before.
+    #[error(
+        "read the KVCluster: generation {read}, after generation {newest} was read before; nothing was done, reading again"
+    )]
+    Stale {
+        /// What it showed now.
+        read: i64,
+        /// The newest until now.
+        newest: i64,
+    },
     /// An object that cannot be written as JSON, or an answer that cannot be read: a bug, or a strange API server.
     #[error("{what}: {why}")]
     Unreadable {
@@ -109,7 +119,9 @@ impl Error {
             Error::Bootstrap { .. } => Reason::BootstrapRefused,
             Error::NameTaken { .. } => Reason::NameTaken,
             Error::Fenced { .. } => Reason::LeaseLost,
-            Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } => Reason::ApiUnavailable,
+            Error::Conflict { .. } | Error::Unavailable { .. } | Error::Deadline { .. } | Error::Stale { .. } => {
+                Reason::ApiUnavailable
+            }
         }
     }
 
@@ -124,6 +136,7 @@ impl Error {
             Error::NameTaken { .. } => "name_taken",
             Error::Fenced { .. } => "fenced",
             Error::Deadline { .. } => "deadline",
+            Error::Stale { .. } => "stale",
             Error::Unreadable { .. } => "unreadable",
         }
     }

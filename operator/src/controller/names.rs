@@ -16,7 +16,7 @@ pub const LABEL_CLUSTER: &str = "driftkv.io/cluster";
 pub const LABEL_SERVICE: &str = "driftkv.io/service";
 /// On every object: hash of what was asked for, so that a field that is no longer asked for is noticed.
 pub const ANNOTATION_APPLIED: &str = "driftkv.io/applied";
-/// On a KVCluster: `"true"` stops all writes to its objects and nodes; the status goes on.
+/// On a KVCluster: `"true"`, or anything else but `"false"`, stops all writes to its objects and nodes; the status goes on.
 pub const ANNOTATION_PAUSED: &str = "driftkv.io/paused";
 /// On a KVCluster: an experiment of the fault vocabulary.
 pub const ANNOTATION_EXPERIMENT: &str = "chaos.driftkv.io/experiment";

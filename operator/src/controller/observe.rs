@@ -73,7 +73,7 @@ pub struct Observed {
     pub silent: BTreeMap<u32, String>,
     /// The newest layout that a node holds.
     pub layout: Option<Layout>,
-    /// Zones of the pods by ordinal; read only before a bootstrap.
+    /// Zones of the pods by ordinal; read only before a bootstrap, and while the status does not say how they are known.
     pub zones: BTreeMap<u32, Zone>,
 }
 
@@ -85,11 +85,14 @@ impl Observed {
 }
 
 /// Reads it all. Errors: the API server's; nodes that do not answer are no error.
+///
+/// `is_source_known`: whether the status says how zones are known, so that they are read only before a bootstrap.
 pub async fn observe(
     client: &Client,
     admin: &dyn NodeAdmin,
     names: &Names,
     wanted: &[Wanted],
+    is_source_known: bool,
 ) -> Result<Observed, Error> {
     let lists = try_join_all(Kind::ALL.map(|kind| list(client, names, kind))).await?;
     let mut observed = Observed::default();
@@ -108,6 +111,9 @@ pub async fn observe(
         }
     }
     observe_nodes(client, admin, names, &mut observed).await?;
+    if observed.nodes.values().all(|node| node.layout_version == 0) || !is_source_known {
+        observed.zones = zones(client, observed.pods.values()).await?;
+    }
     Ok(observed)
 }
 
@@ -181,8 +187,6 @@ async fn observe_nodes(
     }
     if let Some((_, address)) = &best {
         observed.layout = admin.layout(address).await.ok().filter(|layout| layout.version > 0);
-    } else {
-        observed.zones = zones(client, observed.pods.values()).await;
     }
     Ok(())
 }
@@ -202,17 +206,21 @@ pub fn at(ip: &str, port: u16) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
-/// Where each pod is. Kubernetes' nodes may be hidden from us, which is no error.
-async fn zones(client: &Client, pods: impl Iterator<Item = &PodView>) -> BTreeMap<u32, Zone> {
+/// Where each pod is. Kubernetes' nodes may be hidden from us, which is no error. Any other failure is one: a first layout keeps
+/// its zones for good, and must not be made of a guess because the API server was busy.
+async fn zones(client: &Client, pods: impl Iterator<Item = &PodView>) -> Result<BTreeMap<u32, Zone>, Error> {
     let api: Api<Node> = Api::all(client.clone());
     let mut zones = BTreeMap::new();
     for pod in pods {
         let Some(machine) = &pod.machine else { continue };
-        let node = call_opt("get node", api.get(machine)).await.ok().flatten();
+        let node = match call_opt(&format!("get node {machine}"), api.get(machine)).await {
+            Err(Error::Forbidden { .. }) => None,
+            node => node?,
+        };
         let by_node = node.and_then(|node| node.labels().get(LABEL_ZONE).cloned());
         zones.insert(pod.ordinal, zone(by_node, pod.zone_label.clone(), machine));
     }
-    zones
+    Ok(zones)
 }
 
 /// The best that is known.

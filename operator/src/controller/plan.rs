@@ -110,9 +110,14 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// Whether nothing may be written but the status.
+    /// Whether nothing may be written but the status. A value that means nothing pauses too: whoever wrote it wanted something.
     pub fn is_paused(&self) -> bool {
-        self.cluster.annotations().get(ANNOTATION_PAUSED).is_some_and(|value| value == "true")
+        self.paused().is_some_and(|value| value != "false")
+    }
+
+    /// The annotation that pauses, as it was written.
+    pub fn paused(&self) -> Option<&str> {
+        self.cluster.annotations().get(ANNOTATION_PAUSED).map(String::as_str)
     }
 
     /// Number of nodes.
@@ -149,6 +154,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     if inputs.is_paused() {
         plan.apply.clear();
         return plan;
+    }
+    // Order: pods that were made before their ServiceAccount and ConfigMap would fail, and be tried again ever more rarely.
+    if matches!(drift.obstacle, Some((Reason::WaitingForDeletion, _))) {
+        plan.apply.clear();
     }
     // Order: what is swept may still be in use until all pods are as the spec says.
     if matches!(rollout, Rollout::Done) {

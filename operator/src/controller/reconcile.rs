@@ -1,6 +1,6 @@
 //! One pass over one KVCluster: observe, plan, apply, and then the status, whichever way it went.
-//! Invariants: no path returns without having written the status (unless the API server refuses just that); a status that says
-//! what is already there is not written; a KVCluster that is being deleted is left to Kubernetes' garbage collector.
+//! Invariants: no path returns without having written the status (unless the API server refuses just that, or showed an older
+//! KVCluster than before, of which nothing new can be said); a status that says what is already there is not written; a KVCluster that is being deleted is left to Kubernetes' garbage collector.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,7 @@ use super::error::{Error, call, call_opt, pause};
 use super::events::{Happening, publish, transitions};
 use super::metrics::Metrics;
 use super::names::{ANNOTATION_PAUSED, MANAGER, Names};
+use super::newest::Newest;
 use super::nodes::{NodeAdmin, Speaker};
 use super::observe::observe;
 use super::plan::{self, Inputs, with_error};
@@ -50,6 +51,8 @@ pub struct Context {
     pub term: Term,
     /// Whether experiments are obeyed.
     pub allows_chaos: bool,
+    /// What was read of each KVCluster until now.
+    newest: Newest,
     /// Failures in a row, by UID.
     failures: Mutex<BTreeMap<String, u32>>,
 }
@@ -58,9 +61,10 @@ impl Context {
     /// Of a client and what nodes are asked by.
     pub fn new(client: Client, admin: Arc<dyn NodeAdmin>, defaults: Defaults) -> Context {
         let recorder = Recorder::new(client.clone(), MANAGER.into());
-        let (metrics, traces, failures) = (Metrics::default(), Traces::default(), Mutex::default());
+        let (metrics, traces) = (Metrics::default(), Traces::default());
+        let (newest, failures) = (Newest::default(), Mutex::default());
         let (term, allows_chaos) = (Term::default(), false);
-        Context { client, admin, recorder, defaults, metrics, traces, term, allows_chaos, failures }
+        Context { client, admin, recorder, defaults, metrics, traces, term, allows_chaos, newest, failures }
     }
 
     /// One more failure of this object; how many in a row.
@@ -103,8 +107,14 @@ async fn read(object: &Guarded, context: &Context) -> Result<Option<Guarded>, Er
     let meta = object.meta();
     let api: Api<Guarded> = Api::namespaced(context.client.clone(), meta.namespace.as_deref().unwrap_or_default());
     let read = call("read the KVCluster", api.get_opt(meta.name.as_deref().unwrap_or_default())).await?;
+    let uid = meta.uid.as_deref().unwrap_or_default();
     let is_it = |read: &Guarded| read.meta().uid == meta.uid && read.meta().deletion_timestamp.is_none();
-    Ok(read.filter(is_it))
+    let read = read.filter(is_it);
+    match &read {
+        Some(read) => context.newest.check(uid, read.meta().generation.unwrap_or_default())?,
+        None => context.newest.forget(uid),
+    }
+    Ok(read)
 }
 
 async fn reconcile_valid(mut cluster: KVCluster, context: &Context, phases: &mut Phases) -> Result<Action, Error> {
@@ -181,10 +191,11 @@ async fn pass(
         }
     };
     let (client, admin) = (&context.client, ready.admin.as_ref());
-    let observed = match phases.time("observe", observe(client, admin, names, &wanted)).await {
-        Ok(observed) => observed,
-        Err(error) => return failed(before.clone(), error),
-    };
+    let observed =
+        match phases.time("observe", observe(client, admin, names, &wanted, before.zones_from.is_some())).await {
+            Ok(observed) => observed,
+            Err(error) => return failed(before.clone(), error),
+        };
     let inputs = Inputs { cluster, names, wanted: &wanted, observed: &observed, now: Timestamp::now() };
     let plan = plan::plan(&inputs);
     let acts = async {

@@ -20,7 +20,7 @@ use crate::nodes::Nodes;
 /// How long the controllers may take.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(8);
+const LOOK: Duration = Duration::from_millis(15);
 /// Machines, each in a zone of its own.
 const MACHINES: u32 = 3;
 
@@ -64,7 +64,12 @@ impl Machines {
     pub async fn settle(&self) {
         let deadline = Instant::now() + SETTLE_MAX;
         while !self.is_settled().await {
-            assert!(Instant::now() < deadline, "{}: the controllers do not settle", self.namespace);
+            assert!(
+                Instant::now() < deadline,
+                "{}: the controllers do not settle: {}",
+                self.namespace,
+                self.scene().await
+            );
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -116,23 +121,40 @@ impl Machines {
         list.items.iter().filter(|object| owner(*object).as_deref() != uid).count()
     }
 
+    /// The image of every pod.
+    pub async fn images(&self) -> Vec<String> {
+        let containers = self.pods().await.into_iter().filter_map(|pod| pod.spec).flat_map(|spec| spec.containers);
+        containers.filter_map(|container| container.image).collect()
+    }
+
     async fn pods(&self) -> Vec<Pod> {
         let mut pods = self.api::<Pod>().list(&ListParams::default()).await.expect("the pods").items;
         pods.sort_by_key(|pod| pod.name_any());
         pods
     }
 
+    /// For a person who must find out what is missing.
+    async fn scene(&self) -> String {
+        let set = self.api::<StatefulSet>().get_opt("demo").await.expect("the StatefulSet");
+        let pods: Vec<String> = self.pods().await.iter().map(|pod| pod.name_any()).collect();
+        let events =
+            self.api::<k8s_openapi::api::core::v1::Event>().list(&ListParams::default()).await.expect("events");
+        let last = events.items.into_iter().filter_map(|event| event.message).next_back();
+        format!("{pods:?}, {:?}, {last:?}", set.and_then(|set| set.status))
+    }
+
     /// One stage further. Whether anything moved.
     pub async fn step(&self) -> bool {
         let mut moved = self.nodes.sync();
-        let pods = self.pods().await;
+        let mut pods = self.pods().await;
         let going: Vec<&Pod> = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).collect();
         if !going.is_empty() {
             self.end(going.iter().copied()).await;
             self.settle().await;
+            pods = self.pods().await;
             moved = true;
         }
-        for pod in self.pods().await.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
             moved |= self.advance(pod).await;
         }
         moved

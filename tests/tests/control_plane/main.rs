@@ -15,6 +15,7 @@ mod selftest;
 mod site;
 mod trials;
 mod verdict;
+mod whole;
 mod wire;
 
 fn main() -> ExitCode {
@@ -36,13 +37,11 @@ fn main() -> ExitCode {
         println!("{}", selftest::all(&plane).await);
         let client = plane.client().await;
         machines::make(&client).await;
-        match trials::all(&client).await {
-            Ok(table) => println!("{table}"),
-            Err(wrong) => {
-                println!("{wrong}");
-                return ExitCode::FAILURE;
-            }
+        let (trials, whole) = tokio::join!(trials::all(&client), whole::all(&client));
+        for outcome in [&trials, &whole] {
+            let (Ok(words) | Err(words)) = outcome;
+            println!("{words}");
         }
-        ExitCode::SUCCESS
+        if trials.is_ok() && whole.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::machines::Machines;
 use crate::nodes::Nodes;
-use crate::wire::{Answers, Fault, Wire};
+use crate::wire::{Answers, Call, Fault, Wire};
 
 /// Passes that an operation may take, with a fault in it.
 const PASSES_MAX: usize = 60;
@@ -38,8 +38,10 @@ pub enum Ended {
 /// What happened on the way.
 #[derive(Default)]
 pub struct Journey {
-    /// Calls of all operators together.
-    pub calls: usize,
+    /// Calls of all operators together, in order.
+    pub calls: Vec<Call>,
+    /// Whether the last pass went well, without a fault in it.
+    pub was_good: bool,
     /// Whether the fault came.
     pub has_fired: bool,
     /// What was wrong.
@@ -100,6 +102,12 @@ impl Site {
         self.api().get_opt("demo").await.expect("the KVCluster")
     }
 
+    /// Whether all pods of the newest KVCluster have the image that it asks for.
+    pub async fn is_rolled_out(&self) -> bool {
+        let Some(cluster) = self.get().await else { return false };
+        self.machines.images().await.iter().all(|image| Some(image) == cluster.spec.image.as_ref())
+    }
+
     /// A new process.
     pub fn operator(&self, armed: Option<(usize, Fault)>) -> Operator {
         let wire = Wire::new(self.client.clone(), Arc::clone(&self.nodes), Arc::clone(&self.answers), armed);
@@ -122,36 +130,41 @@ impl Site {
 
     /// One pass; the operator that is there afterwards.
     async fn look(&self, operator: Operator, cluster: &KVCluster, journey: &mut Journey) -> Operator {
+        journey.was_good = false;
         let had_fired = operator.wire.fired().is_some();
         let ended = operator.pass(cluster).await;
         let is_new = !had_fired && operator.wire.fired().is_some();
         journey.has_fired |= is_new;
         match ended {
             Ended::Crashed => {
-                journey.calls += operator.wire.count();
+                journey.calls.extend(operator.wire.calls());
                 return self.operator(None);
             }
             Ended::Done(outcome) if is_new => journey.wrong.extend(self.unsaid(&operator, outcome).await),
             Ended::Done(Err(error)) => self.excuse(&operator, &error, journey),
-            Ended::Done(Ok(())) => {}
+            Ended::Done(Ok(())) => journey.was_good = true,
         }
         operator
     }
 
     /// Passes and stages in turn until nothing is left to do. `operator` may end on the way; another one begins then.
     pub async fn converge(&self, mut operator: Operator, journey: &mut Journey) {
+        let cluster = self.get().await.expect("the KVCluster");
+        self.machines.settle().await;
         for _ in 0..PASSES_MAX {
-            self.machines.settle().await;
-            let cluster = self.get().await.expect("the KVCluster");
-            let first = operator.wire.count();
+            let first = operator.wire.calls().len();
             let process = Arc::clone(&operator.wire);
             operator = self.look(operator, &cluster, journey).await;
+            let writes = process.writes(first);
+            if writes.iter().any(|call| !call.is_dispensable() && !call.is_of_the_cluster()) {
+                self.machines.settle().await;
+            }
             if !Arc::ptr_eq(&process, &operator.wire) {
                 continue;
             }
-            let is_quiet = operator.wire.writes(first).is_empty();
+            let is_quiet = journey.was_good && writes.is_empty();
             if !self.machines.step().await && is_quiet && self.is_ready().await {
-                journey.calls += operator.wire.count();
+                journey.calls.extend(operator.wire.calls());
                 return;
             }
         }
@@ -187,7 +200,8 @@ impl Site {
         }
     }
 
-    async fn is_ready(&self) -> bool {
+    /// Whether the status says that the newest spec is true.
+    pub async fn is_ready(&self) -> bool {
         let Some(cluster) = self.get().await else { return false };
         let status = cluster.status.unwrap_or_default();
         let holds = |kind: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == "True");

@@ -1,7 +1,8 @@
 //! Create, update and delete, each with one fault at one call, at every call in turn.
 //! The operator under test is `reconcile` with a `Context` of its own, pass after pass as its controller would begin them, so that
 //! the number of a call means the same in every trial. `whole` tries the controller with its watches.
-//! `CALLS=all`: every fault at every call. Else crashes at every call, and the other faults at some.
+//! `CALLS=all`: every fault at every call. Else a crash at every call, at those that change something before it and after it, old
+//! answers wherever the KVCluster is read, and the other faults at some calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -12,14 +13,14 @@ use kube::Client;
 
 use crate::site::{IMAGES, Journey, Site};
 use crate::verdict;
-use crate::wire::Fault;
+use crate::wire::{Call, Fault};
 
 /// Trials at a time.
 const WORKERS: usize = 6;
 /// Passes over a settled cluster that must write nothing.
 const QUIET_PASSES: usize = 100;
 /// Faults that are tried at every so manieth call only, unless all are wanted.
-const STRIDE: usize = 12;
+const STRIDE: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Operation {
@@ -50,6 +51,8 @@ type References = BTreeMap<(Operation, usize), Vec<String>>;
 struct Desk {
     site: Site,
     image: usize,
+    /// Whether a KVCluster was deleted here: later ones know less of how theirs began.
+    is_adopted: bool,
 }
 
 /// One line of the table.
@@ -73,6 +76,7 @@ struct Shared {
 pub async fn all(client: &Client) -> Result<String, String> {
     let (references, calls) = references(client).await?;
     let trials = Mutex::new(plan(&calls));
+    println!("{} trials", trials.lock().unwrap().len());
     let shared = Shared { client: client.clone(), references, trials, rows: Mutex::default(), wrong: Mutex::default() };
     let shared = Arc::new(shared);
     let workers: Vec<_> = (0..WORKERS).map(|number| tokio::spawn(work(Arc::clone(&shared), number))).collect();
@@ -89,8 +93,8 @@ pub async fn all(client: &Client) -> Result<String, String> {
 }
 
 /// Every operation without a fault: what it ends in, and how many calls it takes.
-async fn references(client: &Client) -> Result<(References, BTreeMap<Operation, usize>), String> {
-    let mut desk = Desk { site: Site::new(client, "reference").await, image: 0 };
+async fn references(client: &Client) -> Result<(References, BTreeMap<Operation, Vec<Call>>), String> {
+    let mut desk = Desk { site: Site::new(client, "reference").await, image: 0, is_adopted: false };
     let (mut references, mut calls) = (References::new(), BTreeMap::new());
     for operation in [
         Operation::Create,
@@ -107,7 +111,7 @@ async fn references(client: &Client) -> Result<(References, BTreeMap<Operation, 
         if !wrong.is_empty() {
             return Err(format!("{operation:?} without a fault: {}", wrong.join("; ")));
         }
-        references.insert((operation, desk.image), end);
+        references.entry((operation, desk.image)).or_insert(end);
         calls.entry(operation).or_insert(journey.calls);
     }
     quiet(&desk.site).await?;
@@ -122,28 +126,39 @@ async fn quiet(site: &Site) -> Result<(), String> {
         let _ = operator.pass(&cluster).await;
     }
     let writes = operator.wire.writes(0);
-    println!("{QUIET_PASSES} passes over a settled cluster: {} calls, {} writes", operator.wire.count(), writes.len());
+    println!(
+        "{QUIET_PASSES} passes over a settled cluster: {} calls, {} writes",
+        operator.wire.calls().len(),
+        writes.len()
+    );
     match writes.first() {
         Some(first) => Err(format!("{} writes to a settled cluster, the first: {first}", writes.len())),
-        None if operator.wire.count() < QUIET_PASSES => Err("the passes read nothing".to_owned()),
+        None if operator.wire.calls().len() < QUIET_PASSES => Err("the passes read nothing".to_owned()),
         None => Ok(()),
     }
 }
 
 /// Slow ones first.
-fn plan(calls: &BTreeMap<Operation, usize>) -> VecDeque<Trial> {
+fn plan(calls: &BTreeMap<Operation, Vec<Call>>) -> VecDeque<Trial> {
     let is_all = std::env::var("CALLS").is_ok_and(|calls| calls == "all");
     let others = [Fault::Refusal(409), Fault::Refusal(429), Fault::Refusal(500), Fault::Reset, Fault::Stale];
     let mut trials = VecDeque::new();
     for operation in OPERATIONS {
-        let count = calls[&operation];
+        let count = calls[&operation].len();
         let hangs: Vec<usize> = if is_all { (1..=count).collect() } else { vec![count / 5, count / 2] };
         trials.extend(hangs.into_iter().map(|at| Trial { operation, at, fault: Fault::Hang }));
     }
     for operation in OPERATIONS {
-        for at in 1..=calls[&operation] {
-            trials.extend([Fault::CrashBefore, Fault::CrashAfter].map(|fault| Trial { operation, at, fault }));
-            let chosen = others.iter().enumerate().filter(|(index, _)| is_all || (at + index * 5) % STRIDE == 0);
+        for (at, call) in (1..).zip(&calls[&operation]) {
+            trials.push_back(Trial { operation, at, fault: Fault::CrashAfter });
+            // A read leaves nothing behind: whether it was carried out is all the same.
+            if is_all || call.is_write() || call.path.starts_with("bootstrap") {
+                trials.push_back(Trial { operation, at, fault: Fault::CrashBefore });
+            }
+            // Old answers matter most where the spec is read.
+            let matters = |fault: Fault| fault == Fault::Stale && call.is_of_the_cluster() && !call.is_write();
+            let is_chosen = |index: usize, fault: Fault| is_all || matters(fault) || (at + index * 4) % STRIDE == 0;
+            let chosen = others.iter().enumerate().filter(|(index, fault)| is_chosen(*index, **fault));
             trials.extend(chosen.map(|(_, fault)| Trial { operation, at, fault: *fault }));
         }
     }
@@ -155,10 +170,11 @@ async fn work(shared: Arc<Shared>, number: usize) {
     let mut made = 0;
     loop {
         let Some(trial) = shared.trials.lock().unwrap().pop_front() else { return };
-        if desk.is_none() || trial.operation == Operation::Create {
+        let fits = |desk: &Desk| trial.operation == Operation::Delete || !desk.is_adopted;
+        if trial.operation == Operation::Create || !desk.as_ref().is_some_and(fits) {
             made += 1;
             let site = Site::new(&shared.client, &format!("trial-{number}-{made}")).await;
-            let mut fresh = Desk { site, image: 0 };
+            let mut fresh = Desk { site, image: 0, is_adopted: false };
             if trial.operation != Operation::Create {
                 fresh.perform(Operation::Create, None).await;
             }
@@ -220,14 +236,17 @@ impl Desk {
                 self.image = 1 - self.image;
                 self.site.update(IMAGES[self.image]).await;
             }
-            Operation::Delete => operator = self.site.replace(operator, IMAGES[self.image], &mut journey).await,
+            Operation::Delete => {
+                self.is_adopted = true;
+                operator = self.site.replace(operator, IMAGES[self.image], &mut journey).await;
+            }
         }
         self.site.converge(operator, &mut journey).await;
         journey
     }
 }
 
-fn table(calls: &BTreeMap<Operation, usize>, rows: &BTreeMap<(Operation, String), Row>) -> String {
+fn table(calls: &BTreeMap<Operation, Vec<Call>>, rows: &BTreeMap<(Operation, String), Row>) -> String {
     let mut lines = vec![format!(
         "{:<10} {:>6} {:<14} {:>7} {:>6} {:>10} {:>9}",
         "operation", "calls", "fault", "trials", "fired", "converged", "longest"
@@ -236,7 +255,7 @@ fn table(calls: &BTreeMap<Operation, usize>, rows: &BTreeMap<(Operation, String)
         lines.push(format!(
             "{:<10} {:>6} {fault:<14} {:>7} {:>6} {:>10} {:>7.1} s",
             format!("{operation:?}").to_lowercase(),
-            calls[operation],
+            calls[operation].len(),
             row.trials,
             row.fired,
             row.converged,

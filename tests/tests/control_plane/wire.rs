@@ -68,10 +68,10 @@ impl Call {
         !matches!(self.verb.as_str(), "GET" | "ADMIN")
     }
 
-    /// Whether a failure of it fails no pass: events, zones, and nodes that are asked how they are.
+    /// Whether a failure of it fails no pass: events, and nodes that are asked how they are.
     pub fn is_dispensable(&self) -> bool {
         let is_question = self.verb == "ADMIN" && !self.path.starts_with("bootstrap");
-        is_question || self.path.contains("/events") || self.path.starts_with("/api/v1/nodes/")
+        is_question || self.path.contains("/events")
     }
 
     /// Whether the status cannot tell of it: the KVCluster itself is read, or its status written.
@@ -118,15 +118,14 @@ impl Wire {
         Client::new(Port(Arc::clone(self)), "default")
     }
 
-    /// Number of calls until now.
-    pub fn count(&self) -> usize {
-        self.state.lock().unwrap().calls.len()
+    /// The calls until now.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state.lock().unwrap().calls.clone()
     }
 
     /// Calls from the `first`-th on (from 0) that write.
     pub fn writes(&self, first: usize) -> Vec<Call> {
-        let state = self.state.lock().unwrap();
-        state.calls.iter().skip(first).filter(|call| call.is_write()).cloned().collect()
+        self.calls().into_iter().skip(first).filter(Call::is_write).collect()
     }
 
     /// The call at which it happened.

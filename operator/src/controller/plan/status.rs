@@ -2,6 +2,7 @@
 //! Invariants: every condition is about the generation that was just read; times of transitions change only with the condition;
 //! Ready is true only if all of the spec is true now.
 
+use driftkv_proto::v1::Layout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -39,6 +40,7 @@ pub(super) fn status(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, 
     let updated = observed.pods.values().filter(|pod| Some(pod.revision.as_str()) == revision && !pod.is_deleting);
     let claims = claims(inputs, drift, formation, rollout);
     let from = observed.zones.values().map(|zone| zone.source).max();
+    let from = from.filter(|_| layout.is_none_or(|layout| are_zones_of(inputs, layout)));
     KVClusterStatus {
         phase: phase(inputs, formation, &claims),
         ready_replicas: count(observed.pods.values().filter(|pod| pod.is_ready && !pod.is_deleting).count()),
@@ -52,6 +54,12 @@ pub(super) fn status(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, 
         chaos: last.chaos,
         observed_generation: inputs.cluster.metadata.generation.unwrap_or_default(),
     }
+}
+
+/// Whether the pods are where `layout` has its members: how zones are known now is then how they were known when it was made.
+fn are_zones_of(inputs: &Inputs<'_>, layout: &Layout) -> bool {
+    let zone = |name: &str| inputs.names.ordinal(name).and_then(|ordinal| inputs.observed.zones.get(&ordinal));
+    layout.members.iter().all(|member| zone(&member.name).is_some_and(|zone| zone.name == member.zone))
 }
 
 fn count(number: usize) -> u32 {
@@ -139,7 +147,9 @@ fn progressing(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollou
     let yes = |reason, words: &str| claim("Progressing", true, reason, words);
     if inputs.is_paused() {
         let words = "the annotation driftkv.io/paused stops all writes; remove it to go on";
-        return claim("Progressing", false, Reason::Paused, words);
+        let unknown = inputs.paused().filter(|value| *value != "true");
+        let unknown = unknown.map(|value| format!(" (it is {value:?}: only \"true\" and \"false\" mean something)"));
+        return claim("Progressing", false, Reason::Paused, format!("{words}{}", unknown.unwrap_or_default()));
     }
     if let Some((reason @ Reason::WaitingForDeletion, words)) = &drift.obstacle {
         return yes(*reason, words);

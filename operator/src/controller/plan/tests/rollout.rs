@@ -142,6 +142,19 @@ fn a_paused_cluster_is_not_touched_and_says_so() {
 }
 
 #[test]
+fn a_pause_that_means_nothing_pauses_and_only_false_does_not() {
+    let with = |value: &str| {
+        let mut world = World::outdated();
+        let annotations = &mut world.cluster.metadata.annotations;
+        annotations.get_or_insert_default().insert("driftkv.io/paused".to_owned(), value.to_owned());
+        world.plan()
+    };
+    assert!(touches_nothing(&with("yes")) && words(&with("yes"), "Progressing").contains("\"yes\""));
+    assert!(touches_nothing(&with("")) && !words(&with("true"), "Progressing").contains("only"));
+    assert_eq!(replaced(&with("false")), Some("demo-2"));
+}
+
+#[test]
 fn pods_are_known_by_number_and_not_by_text() {
     let names = World::empty().names();
     let ordinals = ["demo-10", "demo-2", "demo-x-2", "other-2", "demo-"].map(|pod| names.ordinal(pod));

@@ -135,6 +135,15 @@ fn where_zones_came_from_is_remembered() {
 }
 
 #[test]
+fn zones_of_data_that_was_adopted_are_told_if_they_are_still_those_of_the_layout() {
+    let mut world = World::serving();
+    world.observed.zones = World::empty().observed.zones;
+    assert_eq!(world.plan().status.zones_from, Some(ZoneSource::Nodes));
+    world.observed.zones.get_mut(&2).unwrap().name = "elsewhere".to_owned();
+    assert_eq!(world.plan().status.zones_from, None);
+}
+
+#[test]
 fn an_error_is_told_without_claiming_what_was_not_seen() {
     let now = Timestamp::from_second(7).unwrap();
     let last = World::serving().plan().status;
