@@ -14,7 +14,7 @@ use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 
 use super::error::{Error, call, call_opt};
 use super::events::{Happening, transitions};
-use super::names::{ANNOTATION_EXPERIMENT, ANNOTATION_PAUSED, LABEL_CHAOS, Names};
+use super::names::{ANNOTATION_EXPERIMENT, ANNOTATION_PAUSED, LABEL_CHAOS, Names, pause};
 use super::nodes::{FaultsError, NodeAdmin};
 use super::observe::at;
 use super::plan::chaos::{Act, ChaosPlan, NodeView, SOON, Scene, plan};
@@ -155,8 +155,8 @@ async fn missing(context: &Context, cluster: &KVCluster, names: &Names) -> Resul
     if status.and_then(|status| status.chaos.as_ref()).is_some_and(|chaos| !chaos.is_settled()) {
         return Ok(missing);
     }
-    if cluster.annotations().get(ANNOTATION_PAUSED).is_some_and(|value| value == "true") {
-        missing.push(format!("the annotation {ANNOTATION_PAUSED} is \"true\""));
+    if let Some(value) = pause(cluster) {
+        missing.push(format!("the annotation {ANNOTATION_PAUSED} is {value:?}"));
     }
     if status.is_none_or(|status| status.layout_version == 0) {
         missing.push("the cluster has no layout yet".to_owned());

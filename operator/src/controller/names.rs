@@ -29,6 +29,12 @@ pub const ANNOTATION_ROTATED: &str = "driftkv.io/rotated";
 /// Kubernetes' own label of zones.
 pub const LABEL_ZONE: &str = "topology.kubernetes.io/zone";
 
+/// The annotation that pauses `cluster`, as it was written, if it does. A value that means nothing pauses too: whoever wrote it
+/// wanted something.
+pub fn pause(cluster: &KVCluster) -> Option<&str> {
+    cluster.annotations().get(ANNOTATION_PAUSED).map(String::as_str).filter(|value| *value != "false")
+}
+
 /// The names of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::kind::Kind;
-use super::names::{ANNOTATION_PAUSED, Names};
+use super::names::{Names, pause};
 use super::observe::Observed;
 use super::reason::Reason;
 use super::resources::Wanted;
@@ -110,14 +110,9 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// Whether nothing may be written but the status. A value that means nothing pauses too: whoever wrote it wanted something.
+    /// Whether nothing may be written but the status.
     pub fn is_paused(&self) -> bool {
-        self.paused().is_some_and(|value| value != "false")
-    }
-
-    /// The annotation that pauses, as it was written.
-    pub fn paused(&self) -> Option<&str> {
-        self.cluster.annotations().get(ANNOTATION_PAUSED).map(String::as_str)
+        pause(self.cluster).is_some()
     }
 
     /// Number of nodes.

@@ -22,7 +22,7 @@ use super::election::Term;
 use super::error::{Error, call, call_opt, pause};
 use super::events::{Happening, publish, transitions};
 use super::metrics::Metrics;
-use super::names::{ANNOTATION_PAUSED, MANAGER, Names};
+use super::names::{MANAGER, Names};
 use super::newest::Newest;
 use super::nodes::{NodeAdmin, Speaker};
 use super::observe::observe;
@@ -155,7 +155,7 @@ async fn prepare(
     done: &mut Vec<Happening>,
     phases: &mut Phases,
 ) -> Result<Ready, Error> {
-    let is_paused = cluster.annotations().get(ANNOTATION_PAUSED).is_some_and(|value| value == "true");
+    let is_paused = super::names::pause(cluster).is_some();
     let tokens = phases.time("token", token::ensure(&context.client, cluster, !is_paused)).await?;
     let speaker = Speaker::new(tokens, context.term.clone());
     let admin = context.admin.spoken_to_by(&speaker);

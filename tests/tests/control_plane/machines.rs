@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Binding, ConfigMap, Node, ObjectReference, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Binding, ConfigMap, Node, ObjectReference, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -98,7 +98,7 @@ impl Machines {
             let set = set.and_then(|set| set.uid());
             let mut left = self.left::<StatefulSet>(uid).await + self.left::<Service>(uid).await;
             left += self.left::<ConfigMap>(uid).await + self.left::<ServiceAccount>(uid).await;
-            left += self.left::<PodDisruptionBudget>(uid).await;
+            left += self.left::<PodDisruptionBudget>(uid).await + self.left::<Secret>(uid).await;
             left += pods.iter().filter(|pod| owner(*pod) != set).count();
             if left == 0 {
                 return;

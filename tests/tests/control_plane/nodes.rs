@@ -11,7 +11,7 @@ use driftkv_operator::controller::nodes::NodeError;
 use driftkv_proto::PEER_PORT;
 use driftkv_proto::v1::{BootstrapReply, BootstrapRequest, HintStatus, Layout, PeerStatus, StartedWith, StatusReply};
 use serde_json::Value;
-use tonic::codegen::http::Method;
+use tonic::codegen::http::{Method, Uri};
 
 /// What outlives pods.
 #[derive(Clone, Debug, Default)]
@@ -121,14 +121,19 @@ impl Nodes {
     }
 
     /// Looks at a request of the operator as it leaves.
-    pub fn judge(&self, method: &Method, path: &str, body: &[u8]) {
+    pub fn judge(&self, method: &Method, uri: &Uri, body: &[u8]) {
         if method == Method::GET {
             return;
         }
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut state = self.state.lock().unwrap();
         if path.contains("/kvclusters") && !path.ends_with("/status") {
             state.breaches.push(format!("{method} {path}: the KVCluster is the user's"));
+        }
+        let is_ours = query.split('&').any(|field| field == "fieldManager=driftkv-operator");
+        if method == Method::PATCH && !path.contains("/events/") && !is_ours {
+            state.breaches.push(format!("{method} {path}: not as driftkv-operator but {query:?}"));
         }
         if path.contains("/persistentvolumeclaims") {
             state.breaches.push(format!("{method} {path}: claims are data"));

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::machines::Machines;
 use crate::nodes::Nodes;
-use crate::wire::{Answers, Call, Fault, Wire};
+use crate::wire::{Admin, Answers, Call, Fault, Wire};
 
 /// Passes that an operation may take, with a fault in it.
 const PASSES_MAX: usize = 60;
@@ -112,7 +112,7 @@ impl Site {
     pub fn operator(&self, armed: Option<(usize, Fault)>) -> Operator {
         let wire = Wire::new(self.client.clone(), Arc::clone(&self.nodes), Arc::clone(&self.answers), armed);
         let defaults = Defaults { image: IMAGES[0].to_owned() };
-        let context = Arc::new(Context::new(wire.client(), Arc::clone(&wire) as Arc<_>, defaults));
+        let context = Arc::new(Context::new(wire.client(), Arc::new(Admin(Arc::clone(&wire))), defaults));
         Operator { wire, context }
     }
 

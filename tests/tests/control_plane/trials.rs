@@ -2,7 +2,7 @@
 //! The operator under test is `reconcile` with a `Context` of its own, pass after pass as its controller would begin them, so that
 //! the number of a call means the same in every trial. `whole` tries the controller with its watches.
 //! `CALLS=all`: every fault at every call. Else a crash at every call, at those that change something before it and after it, old
-//! answers wherever the KVCluster is read, and the other faults at some calls.
+//! answers wherever the KVCluster is read, refusals wherever zones are, and the other faults at some calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -155,8 +155,11 @@ fn plan(calls: &BTreeMap<Operation, Vec<Call>>) -> VecDeque<Trial> {
             if is_all || call.is_write() || call.path.starts_with("bootstrap") {
                 trials.push_back(Trial { operation, at, fault: Fault::CrashBefore });
             }
-            // Old answers matter most where the spec is read.
-            let matters = |fault: Fault| fault == Fault::Stale && call.is_of_the_cluster() && !call.is_write();
+            // Old answers matter most where the spec is read, refusals where a first layout gets its zones for good.
+            let matters = |fault: Fault| match fault {
+                Fault::Stale => call.is_of_the_cluster() && !call.is_write(),
+                _ => call.path.starts_with("/api/v1/nodes/"),
+            };
             let is_chosen = |index: usize, fault: Fault| is_all || matters(fault) || (at + index * 4) % STRIDE == 0;
             let chosen = others.iter().enumerate().filter(|(index, fault)| is_chosen(*index, **fault));
             trials.extend(chosen.map(|(_, fault)| Trial { operation, at, fault: *fault }));

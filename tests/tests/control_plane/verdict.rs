@@ -2,7 +2,7 @@
 //! Invariant: the end is compared with that of a run without faults, as text, less what differs between any two clusters.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
@@ -41,6 +41,7 @@ pub async fn end_state(site: &Site) -> Vec<String> {
     lines.extend(objects::<Service>(site).await);
     lines.extend(objects::<ConfigMap>(site).await);
     lines.extend(objects::<ServiceAccount>(site).await);
+    lines.extend(objects::<Secret>(site).await);
     lines.extend(objects::<NetworkPolicy>(site).await);
     lines.extend(objects::<PodDisruptionBudget>(site).await);
     lines.extend(objects::<PersistentVolumeClaim>(site).await);
@@ -72,6 +73,12 @@ where
         && let Some(map) = value.as_object_mut()
     {
         map.remove("status");
+    }
+    // Tokens are random: that they are there is all.
+    for token in value.get_mut("data").and_then(Value::as_object_mut).into_iter().flat_map(|data| data.values_mut()) {
+        if kind == "Secret" {
+            *token = Value::from(token.as_str().map(str::len));
+        }
     }
     strip(&mut value);
     format!("{kind} {}", value.to_string().replace(&site.namespace, "NAMESPACE"))

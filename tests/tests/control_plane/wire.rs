@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use driftkv_operator::controller::nodes::{NodeAdmin, NodeError};
-use driftkv_proto::v1::{BootstrapReply, BootstrapRequest, Layout, StatusReply};
+use driftkv_operator::controller::nodes::{FaultsError, NodeAdmin, NodeError, Speaker};
+use driftkv_proto::v1::{BootstrapReply, BootstrapRequest, FaultStatus, Layout, StatusReply};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ impl Wire {
         }
         let (parts, body) = request.into_parts();
         let body = body.collect_bytes().await?;
-        self.nodes.judge(&parts.method, parts.uri.path(), &body);
+        self.nodes.judge(&parts.method, &parts.uri, &body);
         let is_read = parts.method == Method::GET;
         let answer = self.client.send(Request::from_parts(parts, Body::from(body.to_vec()))).await?;
         let (parts, body) = answer.into_parts();
@@ -249,18 +249,39 @@ fn refusal(code: u16) -> Response<Body> {
     response.body(Body::from(status.to_string().into_bytes())).unwrap()
 }
 
+/// A wire as the operator asks nodes through it. Tokens are the business of tests with real nodes.
+#[derive(Clone)]
+pub struct Admin(pub Arc<Wire>);
+
 #[tonic::async_trait]
-impl NodeAdmin for Wire {
+impl NodeAdmin for Admin {
+    fn spoken_to_by(&self, _: &Speaker) -> Arc<dyn NodeAdmin> {
+        Arc::new(self.clone())
+    }
+
     async fn status(&self, address: &str) -> Result<StatusReply, NodeError> {
-        self.ask("status", address, || self.nodes.status(address)).await
+        self.0.ask("status", address, || self.0.nodes.status(address)).await
     }
 
     async fn layout(&self, address: &str) -> Result<Layout, NodeError> {
-        self.ask("layout", address, || self.nodes.layout(address)).await
+        self.0.ask("layout", address, || self.0.nodes.layout(address)).await
     }
 
     async fn bootstrap(&self, address: &str, request: BootstrapRequest) -> Result<BootstrapReply, NodeError> {
-        self.ask("bootstrap", address, || self.nodes.bootstrap(address, &request)).await
+        self.0.ask("bootstrap", address, || self.0.nodes.bootstrap(address, &request)).await
+    }
+
+    // No KVCluster here asks for an experiment: whoever begins or asks for one is wrong.
+    async fn faults(&self, address: &str) -> Result<FaultStatus, FaultsError> {
+        Err(FaultsError::Refused(format!("{address}: no experiment was asked for")))
+    }
+
+    async fn apply_faults(&self, address: &str, _: &str, _: u64) -> Result<FaultStatus, FaultsError> {
+        self.faults(address).await
+    }
+
+    async fn clear_faults(&self, address: &str, _: &str) -> Result<(), FaultsError> {
+        self.faults(address).await.map(drop)
     }
 }
 

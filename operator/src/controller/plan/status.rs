@@ -13,6 +13,7 @@ use super::rollout::revision;
 use super::{Formation, Inputs, Rollout};
 use crate::controller::error::Error;
 use crate::controller::kind::Kind;
+use crate::controller::names::pause;
 use crate::controller::reason::Reason;
 use crate::crd::{KVCluster, KVClusterStatus, NodeStatus, Phase};
 
@@ -147,7 +148,7 @@ fn progressing(inputs: &Inputs<'_>, drift: &Drift, formation: &Formation, rollou
     let yes = |reason, words: &str| claim("Progressing", true, reason, words);
     if inputs.is_paused() {
         let words = "the annotation driftkv.io/paused stops all writes; remove it to go on";
-        let unknown = inputs.paused().filter(|value| *value != "true");
+        let unknown = pause(inputs.cluster).filter(|value| *value != "true");
         let unknown = unknown.map(|value| format!(" (it is {value:?}: only \"true\" and \"false\" mean something)"));
         return claim("Progressing", false, Reason::Paused, format!("{words}{}", unknown.unwrap_or_default()));
     }
