@@ -8,7 +8,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::page::get;
+use driftkv_tests::page::get;
 
 /// Alive over HTTP, alive over gRPC, ready over HTTP, ready over gRPC. `None`: the node does not answer.
 async fn health(cluster: &Cluster, index: usize) -> Option<[bool; 4]> {

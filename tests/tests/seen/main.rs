@@ -3,5 +3,4 @@
 mod collector;
 mod health;
 mod metrics;
-mod page;
 mod traces;

@@ -4,7 +4,7 @@ use driftkv_proto::client::{GetOptions, PutOptions, admin};
 use driftkv_proto::v1::{ApplyFaultsRequest, ClearFaultsRequest};
 use driftkv_tests::cluster::{Cluster, Shape, eventually};
 
-use crate::page::Page;
+use driftkv_tests::page::Page;
 
 const PUTS: usize = 20;
 const CUT: &str =
