@@ -328,6 +328,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// As `parse_time`; `0s` is none at all.
+fn parse_patience(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { parse_time(text) }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -1,12 +1,14 @@
 //! Whether what was promised was kept: reads every key that runs have written, and accounts for every acknowledged write.
 //! Reading order: `writes` (what the histories say), `final_read` (what is there), `judge` (what is missing); research/lab.md 3.9.
-//! Not here: consistency of the reads during the run.
+//! Invariant: no write is called lost that a majority of its owners shows before `Reading::settle` is over: a sloppy quorum keeps
+//! it where reads may miss it until it was handed over (Dynamo, SOSP 2007, 4.6). Not here: consistency of the reads during the run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use driftkv_proto::error::KvError;
+use driftkv_proto::v1::ReadMode;
 use serde::Serialize;
 
 use crate::history::ReadError;
@@ -34,6 +36,10 @@ pub struct Verdict {
     pub lost_count: u64,
     /// Which.
     pub lost: Vec<Place>,
+    /// How many acknowledged writes were missing at first and there later: kept, but out of sight of some reads.
+    pub late_count: u64,
+    /// When the last of them was there, in milliseconds after the first reading; 0: there was none.
+    pub late_ms: u64,
     /// How many values are there that were refused, or differ from what was written.
     pub wrong_count: u64,
     /// Which.
@@ -63,7 +69,12 @@ pub struct Reading {
     pub r: u32,
     /// For each key, all attempts together.
     pub timeout: Duration,
+    /// How long writes that are missing at first may take to show; zero: each key is read once.
+    pub settle: Duration,
 }
+
+/// Between two readings of what is missing.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +108,25 @@ pub enum CheckError {
     Broken(String),
 }
 
-/// Reads every key that `runs` (directories) have written, and judges what is there. Errors: there is no verdict.
+/// Reads every key that `runs` (directories) have written, and judges what is there. Keys of which something is missing are read
+/// again, from a majority of their owners, until nothing is or the time to settle is over. Errors: there is no verdict.
 pub async fn acknowledged(runs: &[PathBuf], reading: &Reading) -> Result<Verdict, CheckError> {
     let written = writes::read(runs)?;
     let keys = written.keys.keys().cloned().collect();
-    let found: BTreeMap<String, Vec<String>> = final_read::all(&written, keys, reading).await?;
-    Ok(judge::judge(&written, &found))
+    let mut found: BTreeMap<String, Vec<String>> = final_read::all(&written, keys, reading, ReadMode::Eventual).await?;
+    let (since, mut late_ms) = (Instant::now(), 0);
+    let (mut verdict, mut missing) = judge::judge(&written, &found);
+    let missing_count = verdict.lost_count;
+    // What is wrong stays wrong: a later reading must not hide it.
+    while !missing.is_empty() && verdict.wrong_count == 0 && since.elapsed() < reading.settle {
+        tokio::time::sleep(PAUSE).await;
+        found.extend(final_read::all(&written, missing, reading, ReadMode::Monotonic).await?);
+        let before = verdict.lost_count;
+        (verdict, missing) = judge::judge(&written, &found);
+        if verdict.lost_count < before {
+            late_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        }
+    }
+    let late_count = missing_count.saturating_sub(verdict.lost_count);
+    Ok(Verdict { late_count, late_ms, ..verdict })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use driftkv_lab::plan::{Distribution, Mix, Shape};
 
-use super::{Connection, Mode, Output, parse_time};
+use super::{Connection, Mode, Output, parse_patience, parse_time};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -35,6 +35,9 @@ pub struct CheckArgs {
     /// How long a key may take to be read, all attempts together
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
     pub timeout: Duration,
+    /// How long writes that are missing at first may take to show, before they are called lost; 0s: each key is read once
+    #[arg(long, value_name = "TIME", value_parser = parse_patience, default_value = "30s")]
+    pub settle: Duration,
     /// How to write the verdict
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

@@ -10,7 +10,7 @@ use crate::style::{self, count};
 /// Runs the command.
 pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::find(&args.connection)?.clients()?.to_vec();
-    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout: args.timeout };
+    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout: args.timeout, settle: args.settle };
     let verdict = check::acknowledged(&args.runs, &reading).await.map_err(|error| failure(&error))?;
     match args.output {
         Output::Json => {
@@ -54,6 +54,10 @@ fn text(verdict: &Verdict) -> String {
     let more = verdict.lost_count + verdict.wrong_count - (verdict.lost.len() + verdict.wrong.len()) as u64;
     if more > 0 {
         text += &format!("and {more} more\n");
+    }
+    if verdict.late_count > 0 {
+        let (late, after) = (count(verdict.late_count, "acknowledged write"), style::duration(verdict.late_ms));
+        text += &format!("late: {late} missing at first, the last of them there after {after}\n");
     }
     if verdict.lost_count == 0 {
         text += "no acknowledged write is lost\n";

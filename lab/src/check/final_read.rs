@@ -16,7 +16,12 @@ const READERS: usize = 32;
 type Found = BTreeMap<String, Vec<String>>;
 
 /// The names of the live values of each of `keys`. Errors: one of them cannot be read.
-pub(super) async fn all(written: &Written, keys: Vec<String>, reading: &Reading) -> Result<Found, CheckError> {
+pub(super) async fn all(
+    written: &Written,
+    keys: Vec<String>,
+    reading: &Reading,
+    mode: ReadMode,
+) -> Result<Found, CheckError> {
     let left = Arc::new(Mutex::new(keys));
     let mut readers = JoinSet::new();
     for number in 0..READERS {
@@ -25,7 +30,7 @@ pub(super) async fn all(written: &Written, keys: Vec<String>, reading: &Reading)
         endpoints.rotate_left(number % count);
         let client = Client::connect(endpoints).map_err(CheckError::Endpoint)?;
         let (left, bucket, fillers) = (Arc::clone(&left), written.bucket.clone(), written.fillers.clone());
-        let options = GetOptions { mode: ReadMode::Eventual, r: reading.r, timeout: Some(reading.timeout) };
+        let options = GetOptions { mode, r: reading.r, timeout: Some(reading.timeout) };
         readers.spawn(async move {
             let mut found = Found::new();
             let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -8,14 +8,19 @@ use super::writes::{Covers, Write, Written};
 use super::{Place, SHOWN_MAX, Verdict};
 use crate::load::Status;
 
-/// `found`: the names of the live values of each key.
-pub(super) fn judge(written: &Written, found: &BTreeMap<String, Vec<String>>) -> Verdict {
+/// `found`: the names of the live values of each key. Gives also the keys of which an acknowledged write is missing.
+pub(super) fn judge(written: &Written, found: &BTreeMap<String, Vec<String>>) -> (Verdict, Vec<String>) {
     let mut verdict = Verdict { runs: written.runs, keys: written.keys.len(), ..Verdict::default() };
+    let mut missing = Vec::new();
     for (key, writes) in &written.keys {
+        let before = verdict.lost_count;
         let there = found.get(key).map(Vec::as_slice).unwrap_or_default();
         judge_key(&mut verdict, key, writes, there);
+        if verdict.lost_count > before {
+            missing.push(key.clone());
+        }
     }
-    verdict
+    (verdict, missing)
 }
 
 fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String]) {

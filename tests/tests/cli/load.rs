@@ -207,7 +207,7 @@ fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
     forged["value_id"] = "0.999999999".into();
     fs::write(run.join("history.jsonl"), format!("{history}{forged}\n")).unwrap();
     let lost = up
-        .driftkv(&["lab", "check", "run"])
+        .driftkv(&["lab", "check", "run", "--settle", "1s"])
         .ended(1)
         .told(&["lost: 1 acknowledged write; not as they should be: 0 values"]);
     assert!(lost.text().contains("0.999999999 was acknowledged and is lost"), "{}", lost.text());

@@ -3,6 +3,7 @@
 //! Reading order: `harness`, then a file for each part of the command.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod check;
 mod compose;
 mod data;
 mod harness;
