@@ -65,7 +65,7 @@ pub struct Selftest {
     /// Where: a namespace that an operator watches
     #[arg(long = "namespace", id = "selftest-namespace", value_name = "NAMESPACE")]
     pub namespace: String,
-    /// What the KVCluster is called. One of this name that an earlier selftest left is deleted first; any other is not touched
+    /// What the KVCluster is called. One of this name that an earlier selftest left is deleted first; any other, and volumes of that name without one, are not touched
     #[arg(long, value_name = "NAME", default_value = "selftest")]
     pub name: String,
     /// The image of its nodes; the operator's choice if absent

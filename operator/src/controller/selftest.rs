@@ -1,7 +1,8 @@
 //! `driftkv-operator selftest`, which `helm test` runs: a KVCluster of three nodes is made, becomes Ready, is written to and read from
 //! through quorums by its client Service, and goes again with its data.
-//! Invariants: only a KVCluster that a selftest made is touched, and only its own volumes; whatever comes of it, what it made is
-//! deleted at the end, and what an earlier one left at the beginning; every wait has a deadline.
+//! Invariants: only a KVCluster that a selftest made is touched; volumes are deleted only beside such a KVCluster, and none begins where
+//! volumes of its name are, so they are its own; whatever comes of it, what it made is deleted at the end, and what an earlier one left
+//! at the beginning; every wait has a deadline.
 //! Not here: the requests (`selftest/requests.rs`), the pod that runs it and its rights (`charts/driftkv/templates/tests`).
 
 use std::time::Duration;
@@ -38,6 +39,12 @@ pub enum Failure {
     /// A KVCluster of this name exists, and no selftest made it.
     #[error("KVCluster {0} exists and has no label {LABEL_SELFTEST}: it is not touched; choose another --name")]
     Foreign(String),
+    /// Volumes of this name exist, and nothing says whose data they hold.
+    #[error(
+        "PersistentVolumeClaim {0} exists without a KVCluster that a selftest made: it may hold somebody's data and is not touched; \
+         delete it if nobody needs it, or choose another --name"
+    )]
+    ForeignVolume(String),
     /// The cluster is not Ready in time.
     #[error("not Ready in time: {0}")]
     NotReady(String),
@@ -134,24 +141,27 @@ impl Site<'_> {
         }
     }
 
-    /// Order: the KVCluster, then its pods, and only then the volumes, which a pod would hold.
+    /// Order: volumes are told to go while the KVCluster still says whose they are, so that a selftest which ends here is gone on with
+    /// by the next; they go when no pod holds them any more.
     async fn clear(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + CLEAR_MAX;
         let name = &self.args.name;
-        if let Some(cluster) = call_opt("look for the KVCluster", self.clusters.get(name)).await? {
+        let found = call_opt("look for the KVCluster", self.clusters.get(name)).await?;
+        if let Some(cluster) = &found {
             if !cluster.labels().contains_key(LABEL_SELFTEST) {
                 return Err(Failure::Foreign(name.clone()));
             }
+            self.claims_left(true).await?;
             call_opt("delete the KVCluster", self.clusters.delete(name, &by_uid(cluster.uid()))).await?;
         }
-        while let Some(left) = self.what_is_left().await? {
+        while let Some(left) = self.what_is_left(found.is_some()).await? {
             timeout_at(deadline, sleep(LOOK_AGAIN)).await.map_err(|_| Failure::Left(left))?;
         }
         Ok(())
     }
 
-    /// Deletes volumes once nothing else is there. `None`: nothing is left at all.
-    async fn what_is_left(&self) -> Result<Option<String>, Error> {
+    /// `None`: nothing is left at all. `are_ours`: the volumes are those of a selftest.
+    async fn what_is_left(&self, are_ours: bool) -> Result<Option<String>, Failure> {
         if call_opt("look for the KVCluster", self.clusters.get(&self.args.name)).await?.is_some() {
             return Ok(Some(format!("KVCluster {}", self.args.name)));
         }
@@ -159,16 +169,25 @@ impl Site<'_> {
         if !pods.is_empty() {
             return Ok(Some(pods.iter().map(pod_in_words).collect::<Vec<_>>().join(", ")));
         }
+        let left = self.claims_left(are_ours).await?;
+        Ok((!left.is_empty()).then(|| left.join(", ")))
+    }
+
+    /// The volumes that are there; tells them to go. Errors: one is not `ours`, and nobody told it to go.
+    async fn claims_left(&self, are_ours: bool) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
         for ordinal in 0..NODES {
             let name = format!("data-{}", self.names.node(ordinal));
             let Some(claim) = call_opt("look for a volume", self.claims.get(&name)).await? else { continue };
             if claim.metadata.deletion_timestamp.is_none() {
+                if !are_ours {
+                    return Err(Failure::ForeignVolume(name));
+                }
                 call_opt(&format!("delete {name}"), self.claims.delete(&name, &by_uid(claim.uid()))).await?;
             }
             left.push(format!("PersistentVolumeClaim {name}"));
         }
-        Ok((!left.is_empty()).then(|| left.join(", ")))
+        Ok(left)
     }
 }
 

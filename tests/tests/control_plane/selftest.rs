@@ -41,7 +41,24 @@ pub async fn all(plane: &Plane) -> String {
     let refused = run(plane.client().await, &args, std::future::pending()).await;
     assert!(matches!(refused, Err(Failure::Foreign(_))), "{refused:?}");
     assert_eq!(clusters(plane), "kvcluster.driftkv.io/selftest\n", "somebody else's stays");
-    "a selftest without an operator fails in time, leaves nothing, and touches nobody else's cluster".to_owned()
+    spares_data(plane, &args).await;
+    "a selftest without an operator fails in time, leaves nothing, and touches nobody else's cluster or data".to_owned()
+}
+
+/// A KVCluster that is deleted leaves its volumes, and they are no selftest's.
+async fn spares_data(plane: &Plane, args: &Selftest) {
+    let data = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data-shop-1}\n\
+                spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n";
+    let file = plane.write("data.yaml", data);
+    let applied = plane.kubectl().args(["apply", "-n", NAMESPACE, "-f"]).arg(file).output().expect("kubectl");
+    assert!(applied.status.success(), "{applied:?}");
+    let args = Selftest { name: "shop".to_owned(), ..args.clone() };
+    let refused = run(plane.client().await, &args, std::future::pending()).await;
+    assert!(matches!(&refused, Err(Failure::ForeignVolume(name)) if name == "data-shop-1"), "{refused:?}");
+    let left =
+        ["get", "pvc", "data-shop-1", "-n", NAMESPACE, "-o", "jsonpath={.metadata.name}{.metadata.deletionTimestamp}"];
+    let left = plane.kubectl().args(left).output().expect("kubectl");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "data-shop-1", "it is there, and was not told to go");
 }
 
 fn clusters(plane: &Plane) -> String {
