@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod election;
 pub mod error;
 pub mod events;
+mod invalid;
 pub mod kind;
 pub mod metrics;
 pub mod names;

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Client, Resource};
+use serde::Serialize;
 use serde_json::json;
 
 use super::apply;
@@ -21,17 +20,17 @@ use super::chaos;
 use super::election::Term;
 use super::error::{Error, call, call_opt, pause};
 use super::events::{Happening, publish, transitions};
+use super::invalid;
 use super::metrics::Metrics;
 use super::names::{MANAGER, Names};
 use super::newest::Newest;
 use super::nodes::{NodeAdmin, Speaker};
 use super::observe::observe;
 use super::plan::{self, Inputs, with_error};
-use super::reason::Reason;
 use super::resources::{Defaults, build};
 use super::token;
 use super::traces::{Phases, Traces};
-use crate::crd::{ChaosStatus, KVCluster, KVClusterStatus};
+use crate::crd::{KVCluster, KVClusterStatus};
 
 /// What every pass shares.
 pub struct Context {
@@ -88,7 +87,7 @@ pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Ac
     let (began, began_at, mut phases) = (Instant::now(), SystemTime::now(), Phases::default());
     let outcome = match phases.time("read", read(&object, &context)).await {
         Ok(Some(Guarded { 0: Ok(cluster) })) => reconcile_valid(cluster, &context, &mut phases).await,
-        Ok(Some(Guarded { 0: Err(invalid) })) => invalid_spec(&context, &invalid.metadata, &invalid.error).await,
+        Ok(Some(Guarded { 0: Err(invalid) })) => invalid::tell(&context, &invalid.metadata, &invalid.error).await,
         Ok(None) => Ok(Action::await_change()),
         Err(error) => Err(error),
     };
@@ -217,9 +216,8 @@ async fn pass(
 }
 
 /// By server-side apply as well, so that what is no longer said disappears. `uid`: a namesake made since is left alone.
-pub async fn write_status(client: &Client, names: &Names, uid: &str, status: &KVClusterStatus) -> Result<(), Error> {
+pub async fn write_status(client: &Client, names: &Names, uid: &str, status: &impl Serialize) -> Result<(), Error> {
     let resource = ApiResource::erase::<KVCluster>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &names.namespace, &resource);
     let body = json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -227,48 +225,14 @@ pub async fn write_status(client: &Client, names: &Names, uid: &str, status: &KV
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();
-    call_opt("write the status", api.patch_status(&names.cluster, &params, &Patch::Apply(&body))).await?;
+    call_opt("write the status", raw(client, names).patch_status(&names.cluster, &params, &Patch::Apply(&body)))
+        .await?;
     Ok(())
 }
 
-/// What an experiment left in the status of a KVCluster whose spec cannot be read: ids that were begun are not forgotten.
-async fn recorded_chaos(context: &Context, names: &Names) -> Result<Option<ChaosStatus>, Error> {
-    let resource = ApiResource::erase::<KVCluster>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &names.namespace, &resource);
-    let found = call_opt("read the status", api.get(&names.cluster)).await?;
-    let chaos = found.and_then(|found| found.data.pointer("/status/chaos").cloned());
-    Ok(chaos.and_then(|chaos| serde_json::from_value(chaos).ok()))
-}
-
-/// Says what cannot be read, and waits until it is another.
-async fn invalid_spec(context: &Context, metadata: &ObjectMeta, why: &str) -> Result<Action, Error> {
-    let name = metadata.name.clone().unwrap_or_default();
-    let names = Names { cluster: name.clone(), namespace: metadata.namespace.clone().unwrap_or_default() };
-    let uid = metadata.uid.clone().unwrap_or_default();
-    let words = format!("the KVCluster cannot be read: {why}; nothing was changed");
-    let now = Timestamp::now();
-    let set =
-        |kind, value| plan::condition(&[], metadata.generation, kind, value, Reason::InvalidSpec, words.clone(), now);
-    let conditions: Vec<Condition> =
-        vec![set("Available", "Unknown"), set("Progressing", "False"), set("Degraded", "True"), set("Ready", "False")];
-    let status = KVClusterStatus {
-        phase: crate::crd::Phase::Degraded,
-        conditions,
-        observed_generation: metadata.generation.unwrap_or_default(),
-        ..KVClusterStatus::default()
-    };
-    let status = KVClusterStatus { chaos: recorded_chaos(context, &names).await?, ..status };
-    write_status(&context.client, &names, &uid, &status).await?;
-    let about = ObjectReference {
-        api_version: Some(KVCluster::api_version(&()).into_owned()),
-        kind: Some(KVCluster::kind(&()).into_owned()),
-        name: Some(name),
-        namespace: metadata.namespace.clone(),
-        uid: Some(uid),
-        ..ObjectReference::default()
-    };
-    publish(&context.recorder, &about, &[Happening::warning(Reason::InvalidSpec, words)]).await;
-    Ok(Action::await_change())
+/// KVClusters as JSON, whatever is in them.
+pub(super) fn raw(client: &Client, names: &Names) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), &names.namespace, &ApiResource::erase::<KVCluster>(&()))
 }
 
 /// When to try again after `error`.
