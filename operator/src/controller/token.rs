@@ -42,6 +42,15 @@ impl Tokens {
         &self.0
     }
 
+    /// At most `ACCEPTED_MAX` stay, and `said` among them: it may be the only one that nodes know yet.
+    fn drop_oldest_but(&mut self, said: &str) {
+        while self.0.len() > ACCEPTED_MAX
+            && let Some(oldest) = self.0.iter().rposition(|token| token != said)
+        {
+            self.0.remove(oldest);
+        }
+    }
+
     /// Whether a rotation is under way.
     pub fn are_several(&self) -> bool {
         self.0.len() > 1
@@ -121,8 +130,9 @@ fn tokens(secret: &Secret) -> Tokens {
             all.push(token.to_owned());
         }
     }
-    all.truncate(ACCEPTED_MAX);
-    Tokens(all)
+    let mut tokens = Tokens(all);
+    tokens.drop_oldest_but(said);
+    tokens
 }
 
 fn fresh() -> String {
@@ -156,7 +166,7 @@ fn decide(cluster: &KVCluster, found: Option<Secret>, fresh: impl FnOnce() -> St
     let is_asked = asked.is_some() && asked.as_ref() != secret.annotations().get(ANNOTATION_ROTATED);
     if is_asked || wanted.0.is_empty() {
         wanted.0.insert(0, fresh());
-        wanted.0.truncate(ACCEPTED_MAX);
+        wanted.drop_oldest_but(text(&secret, TOKEN));
     }
     // Of an earlier KVCluster of this name, or without any: else Kubernetes takes it away, or leaves it behind.
     let owner = cluster.controller_owner_ref(&());

@@ -77,3 +77,15 @@ fn a_secret_of_somebody_else_is_not_touched_and_an_earlier_clusters_is_taken_ove
 fn tokens_are_not_shown() {
     assert_eq!(format!("{:?}", tokens(&made())), "1 tokens");
 }
+
+#[test]
+fn rotations_that_follow_each_other_never_drop_the_token_that_is_said() {
+    let mut secret = made();
+    for round in 0..10 {
+        secret.annotations_mut().insert(ANNOTATION_ROTATE.to_owned(), format!("round {round}"));
+        secret = next(Some(secret), &format!("fresh-{round}")).0.unwrap();
+        let known = tokens(&secret);
+        assert!(known.all().contains(&"one".to_owned()) && known.all().len() <= 4, "{:?}", known.all());
+        assert_eq!((text(&secret, TOKEN), known.all()[0].as_str()), ("one", format!("fresh-{round}").as_str()));
+    }
+}
