@@ -103,6 +103,8 @@ async fn lead(
     metrics.lead(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %scope, "watching KVClusters");
     tokio::select! {
+        // Order: a process that stood still for longer than its lease must see that before it does anything else.
+        biased;
         () = election.hold() => return Err("lost the lease; another operator may act now".into()),
         () = run::run(context, &args.namespaces, stop) => {}
     }

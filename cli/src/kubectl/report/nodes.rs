@@ -1,6 +1,7 @@
 //! What pods and nodes themselves give to a report: logs, metrics, the layout, what is injected.
 //! Invariants: each has a limit and a deadline; what was cut off says so at its beginning.
 
+use driftkv_proto::METRICS_PORT;
 use driftkv_proto::v1::GetFaultsRequest;
 use futures_util::{AsyncRead, AsyncReadExt as _};
 use k8s_openapi::api::core::v1::Pod;
@@ -22,7 +23,6 @@ use crate::{admin, chaos, ring, style};
 const LINES_MAX: i64 = 10_000;
 /// Of a log, a page of metrics.
 const BYTES_MAX: u64 = 8 << 20;
-const METRICS_PORT: u16 = 7403;
 const OK: &str = "HTTP/1.1 200";
 
 /// The logs of the nodes' pods, those before their last restart too.
