@@ -60,6 +60,11 @@ impl Operator {
         kube::run("helm", &["uninstall", OTHER, "-n", OTHER, "--ignore-not-found", "--wait", "--timeout", "2m"], "");
         kubectl(&["delete", "namespace", OTHER, "--ignore-not-found", "--wait=false"]);
         self.reinstall();
+        self.resume();
+    }
+
+    /// As many as the chart has, with the settings that they had.
+    pub fn resume(&self) {
         self.scale(OPERATORS);
     }
 

@@ -148,7 +148,7 @@ pub fn deleted_without_operator(operator: &Operator) {
     });
     wanted("deleted without an operator", took, GONE);
     assert_eq!(site.claims(), 3, "the data stays");
-    operator.restore();
+    operator.resume();
     site.end();
 }
 
