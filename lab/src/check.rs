@@ -73,6 +73,24 @@ pub struct Reading {
     pub settle: Duration,
 }
 
+/// The names of the live values of each key.
+#[derive(Debug, Default)]
+struct Found {
+    there: BTreeMap<String, Vec<String>>,
+    /// Those of earlier readings: what was wrong once stays wrong.
+    before: BTreeMap<String, Vec<String>>,
+}
+
+impl Found {
+    /// What a later reading brought.
+    fn add(&mut self, read: BTreeMap<String, Vec<String>>) {
+        for (key, names) in read {
+            let Some(old) = self.there.insert(key.clone(), names) else { continue };
+            self.before.entry(key).or_default().extend(old);
+        }
+    }
+}
+
 /// Between two readings of what is missing.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -112,21 +130,21 @@ pub enum CheckError {
 /// again, from a majority of their owners, until nothing is or the time to settle is over. Errors: there is no verdict.
 pub async fn acknowledged(runs: &[PathBuf], reading: &Reading) -> Result<Verdict, CheckError> {
     let written = writes::read(runs)?;
-    let keys = written.keys.keys().cloned().collect();
-    let mut found: BTreeMap<String, Vec<String>> = final_read::all(&written, keys, reading, ReadMode::Eventual).await?;
+    let keys: Vec<String> = written.keys.keys().cloned().collect();
+    let mut found = Found::default();
+    found.add(final_read::all(&written, keys, reading, ReadMode::Eventual).await?);
     let (since, mut late_ms) = (Instant::now(), 0);
-    let (mut verdict, mut missing) = judge::judge(&written, &found);
-    let missing_count = verdict.lost_count;
-    // What is wrong stays wrong: a later reading must not hide it.
-    while !missing.is_empty() && verdict.wrong_count == 0 && since.elapsed() < reading.settle {
+    let (verdict, mut missing) = judge::judge(&written, written.keys.keys(), &found);
+    let (at_first, mut lost_count) = (verdict.lost_count, verdict.lost_count);
+    while !missing.is_empty() && since.elapsed() < reading.settle {
         tokio::time::sleep(PAUSE).await;
-        found.extend(final_read::all(&written, missing, reading, ReadMode::Monotonic).await?);
-        let before = verdict.lost_count;
-        (verdict, missing) = judge::judge(&written, &found);
-        if verdict.lost_count < before {
+        found.add(final_read::all(&written, missing.clone(), reading, ReadMode::Monotonic).await?);
+        let (again, still) = judge::judge(&written, missing.iter(), &found);
+        if again.lost_count < lost_count {
             late_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         }
+        (lost_count, missing) = (again.lost_count, still);
     }
-    let late_count = missing_count.saturating_sub(verdict.lost_count);
-    Ok(Verdict { late_count, late_ms, ..verdict })
+    let (verdict, _) = judge::judge(&written, written.keys.keys(), &found);
+    Ok(Verdict { late_count: at_first.saturating_sub(verdict.lost_count), late_ms, ..verdict })
 }

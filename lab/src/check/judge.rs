@@ -2,36 +2,45 @@
 //! Lenient only where nobody can know: a delete leaves no trace, so one that was not refused counts as there; what an
 //! `overwrite_all` found is not told, so it may have replaced anything that was sent before it ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::writes::{Covers, Write, Written};
-use super::{Place, SHOWN_MAX, Verdict};
+use super::{Found, Place, SHOWN_MAX, Verdict};
 use crate::load::Status;
 
-/// `found`: the names of the live values of each key. Gives also the keys of which an acknowledged write is missing.
-pub(super) fn judge(written: &Written, found: &BTreeMap<String, Vec<String>>) -> (Verdict, Vec<String>) {
+/// Of `keys`. Gives also those of which an acknowledged write is missing.
+pub(super) fn judge<'a>(
+    written: &Written,
+    keys: impl Iterator<Item = &'a String>,
+    found: &Found,
+) -> (Verdict, Vec<String>) {
     let mut verdict = Verdict { runs: written.runs, keys: written.keys.len(), ..Verdict::default() };
     let mut missing = Vec::new();
-    for (key, writes) in &written.keys {
-        let before = verdict.lost_count;
-        let there = found.get(key).map(Vec::as_slice).unwrap_or_default();
-        judge_key(&mut verdict, key, writes, there);
-        if verdict.lost_count > before {
+    for (key, writes) in keys.filter_map(|key| written.keys.get_key_value(key)) {
+        let lost_before = verdict.lost_count;
+        let there = found.there.get(key).map(Vec::as_slice).unwrap_or_default();
+        let before = found.before.get(key).into_iter().flatten().filter(|name| !there.contains(name));
+        let before: BTreeSet<&str> = before.map(String::as_str).collect();
+        judge_key(&mut verdict, key, writes, there, &before);
+        if verdict.lost_count > lost_before {
             missing.push(key.clone());
         }
     }
     (verdict, missing)
 }
 
-fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String]) {
+/// `before`: what was there in earlier readings, and is not now; it accounts for nothing.
+fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String], before: &BTreeSet<&str>) {
     let by_id: HashMap<&str, &Write> = writes.iter().map(|write| (write.id.as_str(), write)).collect();
-    for name in there {
-        match by_id.get(name.as_str()) {
+    for (name, is_there) in
+        there.iter().map(|name| (name.as_str(), true)).chain(before.iter().map(|name| (*name, false)))
+    {
+        match by_id.get(name) {
             _ if name.starts_with("damaged") => wrong(verdict, key, name, "differs from what was written"),
             Some(write) if write.status == Status::Fail => wrong(verdict, key, name, "was refused and is there"),
             Some(write) if write.is_delete => wrong(verdict, key, name, "is a delete and has a value"),
-            Some(_) => verdict.values += 1,
-            None => verdict.foreign += 1,
+            Some(_) => verdict.values += u64::from(is_there),
+            None => verdict.foreign += u64::from(is_there),
         }
     }
     let accounted = accounted(writes, &by_id, there);
@@ -84,7 +93,7 @@ fn note(places: &mut Vec<Place>, key: &str, value_id: &str, why: &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Covers, Status, Verdict, Write, judge_key};
+    use super::{BTreeSet, Covers, Status, Verdict, Write, judge_key};
 
     fn write(id: &str, covers: &[&str], status: Status, from: u128) -> Write {
         let covers = Covers::These(covers.iter().map(|id| (*id).to_owned()).collect());
@@ -94,7 +103,7 @@ mod tests {
     fn judge(writes: &[Write], there: &[&str]) -> Verdict {
         let mut verdict = Verdict::default();
         let there: Vec<String> = there.iter().map(|id| (*id).to_owned()).collect();
-        judge_key(&mut verdict, "k", writes, &there);
+        judge_key(&mut verdict, "k", writes, &there, &BTreeSet::new());
         verdict
     }
 
@@ -146,6 +155,15 @@ mod tests {
             assert!(lost(&chain, &there).is_empty(), "{there:?}");
         }
         assert_eq!(lost(&chain, &["other/1"]), ["r/1", "r/2"]);
+    }
+
+    #[test]
+    fn what_was_wrong_in_an_earlier_reading_stays_wrong_and_accounts_for_nothing() {
+        let mut verdict = Verdict::default();
+        let writes = [write("r/1", &[], Status::Ok, 0), write("r/2", &[], Status::Fail, 9)];
+        let before = BTreeSet::from(["damaged r/1", "r/1", "r/2", "other/1"]);
+        judge_key(&mut verdict, "k", &writes, &[], &before);
+        assert_eq!((verdict.lost_count, verdict.wrong_count, verdict.values, verdict.foreign), (1, 2, 0, 0));
     }
 
     #[test]

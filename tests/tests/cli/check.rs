@@ -6,7 +6,7 @@ use crate::harness::{Up, manifest};
 use crate::load::load;
 
 /// A node that is cut off takes writes with W = 1. The others do not have them, until the cut is over and hints are handed over:
-/// late, not lost. Seen once on Kubernetes, where 5 % of the messages of one link were dropped and a fallback answered first.
+/// late, not lost. On Kubernetes, with 5 % of the messages of one link dropped, such a write was once called lost.
 #[test]
 fn a_write_that_is_handed_over_later_is_late_and_not_lost() {
     let up = Up::start(&manifest(3, ""));
