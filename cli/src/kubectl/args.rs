@@ -81,7 +81,7 @@ pub enum Command {
     Logs(LogsArgs),
     /// Write a support bundle: objects, events, logs, metrics and answers of the nodes, in one archive
     ///
-    /// Never in it: Secrets, tokens, keys and values of the store. Its README.txt says what is in it and what could not be read.
+    /// Never in it: Secrets, the admin token, keys and values of the store; what is called secret is left out. Its README.txt says what is in it and what could not be read.
     Report(ReportArgs),
     /// Read a key
     Get(GetArgs),

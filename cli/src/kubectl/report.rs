@@ -1,5 +1,5 @@
 //! `kubectl driftkv report`: everything that somebody who helps would ask for, in one archive.
-//! Invariants: no Secret is in it, no token, no key and no value of the store; what could not be read is told in its README.txt, and ends
+//! Invariants: no Secret is in it, no admin token, no key and no value of the store; what could not be read is told in its README.txt, and ends
 //! nothing: only a KVCluster that cannot be read, or an archive that cannot be written, is a failure.
 //! Not here: what is taken out (`redact`), the archive (`bundle`), objects (`objects`), what pods and nodes say (`nodes`).
 
@@ -39,9 +39,10 @@ nodes/                the layout, what is injected, and of each node the page of
 operator/             its Deployments and pods, and the newest 10,000 lines of their logs
 versions.txt          of this plugin and of Kubernetes
 
-Left out: Secrets; tokens; values of fields, variables and flags that are called token, password, secret, credential or
-authorization; `managedFields` and the last applied configuration; keys and values of the store, which nobody asked for.
-Names are in it: of machines, zones, namespaces and images, and addresses. Look through it before you give it away.
+Left out: Secrets; the admin token; values of fields, variables and flags whose names say that they are secret (token,
+password, secret, credential, key and the like); logins in addresses; `managedFields` and the last applied configuration; keys and values of the store, which nobody asked for.
+Names are in it: of machines, zones, namespaces and images, and addresses. What programs of others write into their logs, and secrets by other
+names, cannot be known: look through it before you give it away.
 ";
 
 /// Runs the command.

@@ -6,7 +6,21 @@ use serde_json::{Map, Value};
 /// Instead of what was taken out.
 pub const LEFT_OUT: &str = "[left out]";
 /// Words in the name of a field or a variable whose value is not for others.
-const SECRET_WORDS: [&str; 7] = ["token", "password", "passwd", "secret", "credential", "apikey", "authorization"];
+const SECRET_WORDS: [&str; 13] = [
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authorization",
+    "bearer",
+    "cookie",
+    "otlpheaders",
+];
 /// Ends of names that only say where something secret is.
 const PLACES: [&str; 5] = ["file", "path", "dir", "name", "ref"];
 /// Shorter ones would be found everywhere.
@@ -27,7 +41,10 @@ pub fn object(value: &mut Value) {
 
 fn walk(value: &mut Value) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(walk),
+        Value::Array(items) => {
+            arguments(items);
+            items.iter_mut().for_each(walk);
+        }
         Value::Object(fields) => {
             variable(fields);
             for (name, value) in fields {
@@ -52,6 +69,19 @@ fn variable(fields: &mut Map<String, Value>) {
     }
 }
 
+/// `--x-token`, `...` of a command line.
+fn arguments(items: &mut [Value]) {
+    let mut is_next = false;
+    for item in items {
+        let Value::String(text) = item else { continue };
+        if std::mem::take(&mut is_next) {
+            LEFT_OUT.clone_into(text);
+        } else {
+            is_next = text.starts_with('-') && !text.contains('=') && is_secret(text);
+        }
+    }
+}
+
 /// `--x-token=...` of a command line.
 fn flag(text: &mut String) {
     let secret = text.strip_prefix('-').and_then(|rest| rest.split_once('=')).map(|(name, _)| name.to_owned());
@@ -66,10 +96,24 @@ fn is_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| plain.contains(word)) && !PLACES.iter().any(|end| plain.ends_with(end))
 }
 
-/// Takes known secrets out of a text, and what follows the word `Bearer`.
+/// A text without what stands before the `@` of addresses: `https://NAME:PASSWORD@HOST`.
+fn without_logins(text: &str) -> String {
+    let mut parts = text.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| {
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c)).unwrap_or(part.len());
+        match part.get(..end).and_then(|authority| authority.rfind('@')) {
+            Some(at) => format!("{out}://{LEFT_OUT}{}", part.get(at..).unwrap_or_default()),
+            None => format!("{out}://{part}"),
+        }
+    })
+}
+
+/// Takes known secrets out of a text, and logins in addresses, and what follows the word `Bearer`.
 pub fn text(text: &str, needles: &[String]) -> String {
     let known = needles.iter().filter(|needle| needle.len() >= NEEDLE_BYTES_MIN);
     let text = known.fold(text.to_owned(), |text, needle| text.replace(needle.as_str(), LEFT_OUT));
+    let text = without_logins(&text);
     let mut parts = text.split("Bearer ");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |out, part| {
@@ -109,6 +153,30 @@ mod tests {
                 "volumes": [{"secret": {"secretName": "demo-admin"}}]},
         });
         assert_eq!(deployment, expected);
+    }
+
+    #[test]
+    fn secrets_by_other_names_in_the_next_word_and_in_addresses_are_left_out() {
+        let mut container = json!({
+            "args": ["--token", "abc", "--token-file", "/etc/t", "--admin-token", "--verbose"],
+            "env": [
+                {"name": "OTEL_EXPORTER_OTLP_HEADERS", "value": "x-key=abc"},
+                {"name": "AWS_SECRET_ACCESS_KEY", "value": "abc"},
+                {"name": "TLS_PRIVATE_KEY", "value": "abc"}],
+        });
+        object(&mut container);
+        let expected = json!({
+            "args": ["--token", "[left out]", "--token-file", "/etc/t", "--admin-token", "[left out]"],
+            "env": [
+                {"name": "OTEL_EXPORTER_OTLP_HEADERS", "value": "[left out]"},
+                {"name": "AWS_SECRET_ACCESS_KEY", "value": "[left out]"},
+                {"name": "TLS_PRIVATE_KEY", "value": "[left out]"}],
+        });
+        assert_eq!(container, expected);
+        let log = "to https://me:pw@host:1/x?y=a@b and http://host/a@b, grpc://t0k@h \"s3://k:s@b\"";
+        let expected =
+            "to https://[left out]@host:1/x?y=a@b and http://host/a@b, grpc://[left out]@h \"s3://[left out]@b\"";
+        assert_eq!(text(log, &[]), expected);
     }
 
     #[test]
