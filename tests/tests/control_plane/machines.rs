@@ -11,7 +11,9 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Binding, ConfigMap, Node, ObjectReference, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
@@ -31,6 +33,25 @@ pub async fn make(client: &Client) {
         let labels = [("topology.kubernetes.io/zone".to_owned(), format!("zone-{number}"))].into();
         let metadata = ObjectMeta { name: Some(machine(number)), labels: Some(labels), ..ObjectMeta::default() };
         api.create(&PostParams::default(), &Node { metadata, ..Node::default() }).await.expect("a node");
+    }
+}
+
+/// Waits until the garbage collector knows the kind whose CRD came last: it looks for new ones every half minute.
+pub async fn collector_knows_monitors(client: &Client) {
+    let owners: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let metadata = ObjectMeta { name: Some("owner".to_owned()), ..ObjectMeta::default() };
+    let owner = ConfigMap { metadata, ..ConfigMap::default() };
+    let owner = owners.create(&PostParams::default(), &owner).await.expect("an owner");
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", "ServiceMonitor"));
+    let monitors: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &resource);
+    let mut monitor = DynamicObject::new("owned", &resource).data(json!({"spec": {"selector": {}, "endpoints": []}}));
+    monitor.metadata.owner_references = owner.owner_ref(&()).map(|owner| vec![owner]);
+    monitors.create(&PostParams::default(), &monitor).await.expect("a monitor");
+    owners.delete("owner", &DeleteParams::default()).await.expect("no owner");
+    let since = Instant::now();
+    while monitors.get_opt("owned").await.expect("an answer").is_some() {
+        assert!(since.elapsed() < SETTLE_MAX, "the garbage collector never learned of ServiceMonitors");
+        tokio::time::sleep(LOOK).await;
     }
 }
 

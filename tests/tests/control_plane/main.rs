@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         println!("{}", selftest::all(&plane).await);
         let client = plane.client().await;
         machines::make(&client).await;
+        machines::collector_knows_monitors(&client).await;
         let (trials, whole) = tokio::join!(trials::all(&client), whole::all(&client));
         for outcome in [&trials, &whole] {
             let (Ok(words) | Err(words)) = outcome;
