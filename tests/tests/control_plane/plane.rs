@@ -3,6 +3,7 @@
 //! Not here: building the programs (`tests/e2e/cluster/cluster build`).
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +13,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tempfile::TempDir;
 
+use crate::audit;
+
+/// Users of the group `operators`: operator-1 and so on, whose tokens are their names.
+const OPERATORS: u32 = 5;
 /// How long each program may take to start on a machine that others use too.
 const START_MAX: Duration = Duration::from_secs(120);
 
@@ -20,6 +25,7 @@ pub struct Plane {
     home: TempDir,
     programs: PathBuf,
     children: Vec<Child>,
+    address: SocketAddr,
 }
 
 /// Where the programs are, if they were built.
@@ -39,8 +45,8 @@ impl Plane {
     pub async fn start(programs: PathBuf) -> Plane {
         let home = tempfile::Builder::new().prefix("control-plane-").tempdir().expect("a directory");
         let [store, peers, api] = std::array::from_fn(|_| free_address());
-        let mut plane = Plane { home, programs, children: Vec::new() };
-        plane.write_secrets(&format!("https://{api}"));
+        let mut plane = Plane { home, programs, children: Vec::new(), address: api };
+        plane.write_secrets();
         plane.start_store(&format!("http://{store}"), &format!("http://{peers}"));
         plane.start_api(&format!("http://{store}"), api.port());
         let client = plane.client().await;
@@ -55,6 +61,26 @@ impl Plane {
     /// What kubectl is told to use.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A kubeconfig of the operator `name`, which comes by `address`.
+    pub fn kubeconfig_of(&self, name: &str, address: SocketAddr) -> PathBuf {
+        self.write(&format!("kubeconfig-{name}"), &kubeconfig(name, address))
+    }
+
+    /// Where the operator `name` writes its log.
+    pub fn log_of(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.log"))
+    }
+
+    /// What operators changed: see `audit`.
+    pub fn audit_log(&self) -> PathBuf {
+        self.path("audit.log")
     }
 
     /// kubectl of this version, as administrator.
@@ -120,17 +146,15 @@ impl Plane {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
-    fn write_secrets(&self, server: &str) {
+    fn write_secrets(&self) {
         let made = Command::new("openssl").args(["genrsa", "-out", &self.word("sa.key"), "2048"]).output();
         assert!(made.is_ok_and(|made| made.status.success()), "openssl cannot make a key");
-        std::fs::write(self.path("tokens"), "secret,admin,admin,\"system:masters\"\n").expect("a file");
-        let kubeconfig = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-             clusters: [{{name: test, cluster: {{server: \"{server}\", insecure-skip-tls-verify: true}}}}]\n\
-             users: [{{name: admin, user: {{token: secret}}}}]\n\
-             contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]\n"
-        );
-        std::fs::write(self.kubeconfig(), kubeconfig).expect("a file");
+        let operators = (1..=OPERATORS).map(|number| {
+            format!("operator-{number},operator-{number},operator-{number},\"system:masters,operators\"\n")
+        });
+        self.write("tokens", &format!("admin,admin,admin,\"system:masters\"\n{}", operators.collect::<String>()));
+        self.write("audit.yaml", audit::POLICY);
+        self.write("kubeconfig", &kubeconfig("admin", self.address));
     }
 
     fn start_program(&mut self, program: &Path, name: &str, flags: &[String]) {
@@ -175,6 +199,8 @@ impl Plane {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--authorization-mode=AlwaysAllow".to_owned(),
+            format!("--audit-policy-file={}", self.word("audit.yaml")),
+            format!("--audit-log-path={}", self.word("audit.log")),
             "--enable-priority-and-fairness=false".to_owned(),
         ];
         let program = self.programs.join("kube-apiserver");
@@ -195,6 +221,16 @@ impl Plane {
         let program = self.programs.join("kube-controller-manager");
         self.start_program(&program, "kube-controller-manager", &flags);
     }
+}
+
+/// Of a user whose token is his name.
+fn kubeconfig(user: &str, address: SocketAddr) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+         clusters: [{{name: test, cluster: {{server: \"https://{address}\", insecure-skip-tls-verify: true}}}}]\n\
+         users: [{{name: user, user: {{token: {user}}}}}]\n\
+         contexts: [{{name: test, context: {{cluster: test, user: user}}}}]\n"
+    )
 }
 
 impl Drop for Plane {
