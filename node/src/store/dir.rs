@@ -1,6 +1,7 @@
 //! A node's data directory: its lock, and the incarnation that was made with it.
 //! Follows design.md, Identity: a directory is created with a random incarnation, synced before anything else is written.
-//! Invariant: one process at a time; a directory with data and no incarnation is never adopted.
+//! Invariant: one process at a time; a directory with data and no incarnation is never adopted, nor one whose database is gone: the
+//! same incarnation would give its dots a second time.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -11,6 +12,8 @@ use driftkv_core::id::Incarnation;
 use super::LOST;
 
 const INCARNATION: &str = "incarnation";
+/// There since the first commit was durable.
+const WRITTEN: &str = "written";
 
 /// Why the directory cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +75,21 @@ impl DataDir {
         &self.path
     }
 
+    /// Whether its database has ever held a commit.
+    pub fn is_written(&self) -> bool {
+        self.path.join(WRITTEN).exists()
+    }
+
     /// Whose it is.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
+}
+
+/// The database in `path` holds a commit, durably.
+pub(super) fn mark_written(path: &Path) -> std::io::Result<()> {
+    File::create(path.join(WRITTEN))?.sync_all()?;
+    File::open(path)?.sync_all()
 }
 
 fn parse(text: &str) -> Option<Incarnation> {

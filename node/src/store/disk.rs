@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use driftkv_core::store::{Pair, Space, Store, StoreError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::LOST;
-use super::dir::DataDir;
+use super::dir::{self, DataDir};
 use super::journal;
 
 /// Hidden from reads: the numbers of the first and the last commit of the last batch that is in fjall. Every batch writes it in
@@ -87,6 +87,8 @@ pub struct Syncer {
     overlay: Arc<Mutex<Overlay>>,
     durable: CommitNo,
     last: Written,
+    /// The data directory, as long as it does not say that there are commits.
+    unmarked: Option<PathBuf>,
 }
 
 /// What one sync made durable.
@@ -132,13 +134,27 @@ pub struct Memory {
 /// Errors: the database cannot be opened, is damaged or holds a damaged commit number.
 pub fn open(dir: &DataDir, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
     let path = dir.path().join("db");
+    let gone = || {
+        StoreError(format!(
+            "the database in {} is gone or empty, but this node has written to it: put its files back as they were; without them: {LOST}",
+            path.display()
+        ))
+    };
+    // Order: before the engine makes what is missing anew.
+    if dir.is_written() && !path.join("keyspaces").exists() {
+        return Err(gone());
+    }
     journal::check(&path)?;
-    guarded("opening", || open_engine(&path, memory)).map_err(|StoreError(why)| {
+    let opened = guarded("opening", || open_engine(dir, &path, memory)).map_err(|StoreError(why)| {
         StoreError(format!(
             "the database in {} cannot be opened: {why}. If the disk answers again, start once more; if it does not, or says the same: {LOST}",
             path.display()
         ))
-    })
+    })?;
+    match opened.0.last {
+        CommitNo(0) if dir.is_written() => Err(gone()),
+        _ => Ok(opened),
+    }
 }
 
 /// The last commit that all three spaces know of.
@@ -160,7 +176,7 @@ fn last_commit(engine: &Engine) -> Result<u64, StoreError> {
     Ok(last)
 }
 
-fn open_engine(path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
+fn open_engine(dir: &DataDir, path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
     let db = Database::builder(path).cache_size(memory.cache_bytes).open().map_err(|e| failed("opening", e))?;
     let space = |name: &str| {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(memory.memtable_bytes);
@@ -170,7 +186,8 @@ fn open_engine(path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), Store
     let last = CommitNo(last_commit(&engine)?);
     let overlay = Arc::new(Mutex::new(Overlay::default()));
     let store = DiskStore { engine: engine.clone(), overlay: overlay.clone(), batch: Writes::new(), last };
-    Ok((store, Syncer { engine, overlay, durable: last, last: Written::default() }))
+    let unmarked = (!dir.is_written()).then(|| dir.path().to_owned());
+    Ok((store, Syncer { engine, overlay, durable: last, last: Written::default(), unmarked }))
 }
 
 impl Store for DiskStore {
@@ -311,6 +328,9 @@ impl Syncer {
         batch.commit().map_err(|e| failed("writing", e))?;
         hold();
         self.engine.db.persist(PersistMode::SyncData).map_err(|e| failed("syncing", e))?;
+        if let Some(path) = self.unmarked.take() {
+            dir::mark_written(&path).map_err(|e| failed("marking the data directory", e))?;
+        }
         // Before anything is acknowledged on its strength: what the log of a killed node shows last was durable.
         tracing::trace!(commit = last.0, "synced");
         let mut overlay = lock(&self.overlay);

@@ -141,6 +141,29 @@ fn a_damaged_or_missing_incarnation_is_refused() {
     );
 }
 
+/// Dots that it has given once would be given again.
+#[test]
+fn a_node_whose_database_is_gone_does_not_begin_anew_under_its_old_incarnation() {
+    for gone in ["db", "db/keyspaces"] {
+        let path = TempDir::new().unwrap();
+        {
+            let (_dir, mut store, mut syncer) = open(&path);
+            assert!(!path.path().join("written").exists(), "until something is durable it may begin anew");
+            store.put(Space::Data, bytes(1), bytes(1));
+            store.commit().unwrap();
+            syncer.sync().unwrap();
+        }
+        drop(open(&path));
+        std::fs::remove_dir_all(path.path().join(gone)).unwrap();
+        for _ in 0..2 {
+            let dir = DataDir::open(path.path()).unwrap();
+            let refused = disk::open(&dir, MEMORY).map(drop).unwrap_err().to_string();
+            assert!(refused.contains("gone or empty") && refused.contains("lost to its cluster"), "{gone}: {refused}");
+            assert!(!path.path().join(gone).exists(), "nothing was made in its place");
+        }
+    }
+}
+
 /// Whoever ends the process while a slow disk holds a sync back leaves its bytes in the journal, not yet durable.
 #[test]
 fn a_sync_that_is_held_back_has_written_its_bytes() {
