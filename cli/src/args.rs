@@ -189,7 +189,8 @@ pub struct WriteArgs {
     pub r: Option<u32>,
     /// What was read before, as `get` or `put` printed it: what it has seen is replaced
     // Its id: the plugin has another word for it, since --context is kubectl's.
-    #[arg(id = CONTEXT_ID, long = "context", value_name = "TOKEN")]
+    #[arg(id = CONTEXT_ID, long = "context", value_name = "TOKEN",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub context: Option<String>,
     /// Repeats the write of that id, as a failed command printed it; if it was applied it is not applied again
     #[arg(long, value_name = "HEX")]

@@ -11,9 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 mod chaos;
+mod pods;
 mod status;
 
 pub use chaos::{ChaosKill, ChaosPhase, ChaosState, ChaosStatus, ChaosTarget};
+pub use pods::{Effect, Matching, PodsSpec, PullSecret, Toleration};
 pub use status::{Endpoints, KVClusterStatus, NodeStatus, Phase, ZoneSource};
 
 /// `apiVersion` of every manifest.
@@ -117,6 +119,12 @@ pub struct KVClusterSpec {
     #[x_kube(validation = Rule::new("!has(self.claims) || self.claims.size() == 0")
         .message("resources.claims has no meaning here: the pods have no resource claims"))]
     pub resources: Option<ResourceRequirements>,
+    /// Of the pods of all nodes: where they may run, and how their image is pulled.
+    #[serde(default, skip_serializing_if = "PodsSpec::is_default")]
+    pub pods: PodsSpec,
+    /// Where the nodes' traces go; nowhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingSpec>,
     /// Zones that a local run spreads its nodes over, in turn. On Kubernetes the topology of its nodes decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 63)))]
@@ -148,6 +156,23 @@ impl Default for StorageSpec {
     fn default() -> Self {
         StorageSpec { size: defaults::size(), class_name: None }
     }
+}
+
+/// Where the nodes' traces go.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TracingSpec {
+    /// An OpenTelemetry collector that takes OTLP over gRPC: http://HOST:PORT.
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^http://[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?:[1-9][0-9]{0,4}$')")
+        .message("tracing.otlpEndpoint must be http://HOST:PORT, such as http://collector.monitoring:4317"))]
+    pub otlp_endpoint: String,
+    /// The share of requests that come without a trace and are recorded, such as 1%.
+    #[serde(default = "defaults::otlp_sample")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^(100|[0-9]{1,2}([.][0-9]{1,4})?)%$')")
+        .message("tracing.otlpSample must be a share from 0% to 100%, such as 1%"))]
+    pub otlp_sample: String,
 }
 
 /// Sizes that a node refuses to exceed.
@@ -201,6 +226,9 @@ mod defaults {
     }
     pub(super) fn size() -> String {
         "10Gi".to_owned()
+    }
+    pub(super) fn otlp_sample() -> String {
+        "1%".to_owned()
     }
     pub(super) fn key_bytes_max() -> u32 {
         Limits::default().key_bytes_max

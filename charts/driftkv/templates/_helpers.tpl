@@ -1,8 +1,9 @@
+{{/* Releases may have dots in their names; Services may not. */}}
 {{- define "driftkv.name" -}}
 {{- if contains "driftkv" .Release.Name -}}
-{{ printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{ printf "%s-operator" (.Release.Name | replace "." "-") | trunc 63 | trimSuffix "-" }}
 {{- else -}}
-{{ printf "%s-driftkv-operator" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{ printf "%s-driftkv-operator" (.Release.Name | replace "." "-") | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 {{- end -}}
 

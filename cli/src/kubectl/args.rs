@@ -37,13 +37,16 @@ pub struct Args {
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Which {
     /// The namespace [default: that of the context]
-    #[arg(short, long, global = true, value_name = "NAMESPACE", help_heading = "Which cluster")]
+    #[arg(short, long, global = true, value_name = "NAMESPACE", help_heading = "Which cluster",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// The KVCluster [default: the only one of the namespace]
-    #[arg(short, long, global = true, value_name = "NAME", help_heading = "Which cluster")]
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = "Which cluster",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub cluster: Option<String>,
     /// The context of the kubeconfig [default: the current one]
-    #[arg(long, global = true, value_name = "CONTEXT", help_heading = "Which cluster")]
+    #[arg(long, global = true, value_name = "CONTEXT", help_heading = "Which cluster",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub context: Option<String>,
     /// The kubeconfig [default: KUBECONFIG, else ~/.kube/config]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Which cluster")]

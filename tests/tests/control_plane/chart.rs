@@ -31,7 +31,7 @@ const INSTALLATIONS: &[(&str, &[&str], &[&str])] = &[
             "--set",
             "replicas=1,crds.enabled=false,imagePullSecrets[0].name=s,nodeSelector.a=b,podAnnotations.a=b,test.storage.className=fast,\
              monitoring.serviceMonitor.enabled=true,monitoring.serviceMonitor.labels.release=p,monitoring.rules.enabled=true,\
-             monitoring.rules.runbooks=https://example.org/docs,priorityClassName=high,chaos.enabled=true,chaos.admissionPolicy.enabled=true,chaos.admissionPolicy.users={me}",
+             monitoring.rules.runbooks=https://example.org/docs,monitoring.rules.labels=null,tracing.otlpEndpoint=http://collector:4317,priorityClassName=high,chaos.enabled=true,chaos.admissionPolicy.enabled=true,chaos.admissionPolicy.users={me}",
         ],
         &["ServiceMonitor", "PrometheusRule", "ValidatingAdmissionPolicy"],
     ),
@@ -46,6 +46,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("resources.limit.memory=1Gi", "limit"),
     ("watch.namespaces={db}", "scope"),
     ("replicas=two", "replicas"),
+    ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
 ];
 
 /// Renders, tries and counts all of them.
@@ -93,9 +94,9 @@ fn installed(plane: &Plane, name: &str, flags: &[&str], kinds: &[&str]) -> usize
     objects.len()
 }
 
-/// As `helm install` would, with what this API server has.
+/// As `helm install` would, with what this API server has. A release may have a dot in its name, which a Service may not.
 fn render(plane: &Plane, flags: &[&str]) -> Output {
-    let words = ["template", "release", "charts/driftkv", "-n", NAMESPACE, "--validate", "--is-upgrade"];
+    let words = ["template", "release.b", "charts/driftkv", "-n", NAMESPACE, "--validate", "--is-upgrade"];
     plane.helm().current_dir(root()).args(words).args(flags).output().expect("helm")
 }
 

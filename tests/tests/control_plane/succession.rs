@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::audit;
 use crate::link::Link;
-use crate::plane::Plane;
+use crate::plane::{OPERATORS, Plane};
 
 const NAMESPACE: &str = "succession";
 const LEASE: &str = "succession";
@@ -31,8 +31,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// All four. Panics where something is wrong.
 pub async fn all(plane: &Plane) -> String {
     let stage = Stage::new(plane).await;
-    let (first, second) = (stage.operator("operator-1"), stage.operator("operator-2"));
-    let killed = stage.kill(first.until_it_holds(&stage).await, &second).await;
+    let first = stage.operator("operator-1");
+    // Order: the first to come is the first to act.
+    stage.takes_over(&first).await;
+    let second = stage.operator("operator-2");
+    let killed = stage.kill(first, &second).await;
     let third = stage.operator("operator-3");
     let stopped = stage.stand_still(second, &third).await;
     let fourth = stage.operator("operator-4");
@@ -101,12 +104,24 @@ impl Stage<'_> {
         first.done
     }
 
+    /// Waits until `operator` takes part.
+    async fn is_there(&self, operator: &Operator) {
+        let has_said = async || operator.log(self.plane).contains("taking part");
+        self.until(&format!("{} takes part", operator.name), has_said).await;
+    }
+
     async fn until(&self, what: &str, mut look: impl AsyncFnMut() -> bool) {
         let since = Instant::now();
         while !look().await {
-            assert!(since.elapsed() < WITHIN, "waited {} s in vain until {what}", WITHIN.as_secs());
+            assert!(since.elapsed() < WITHIN, "waited {} s in vain until {what}{}", WITHIN.as_secs(), self.logs());
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// What each operator said last.
+    fn logs(&self) -> String {
+        let names = (1..=OPERATORS).map(|number| format!("operator-{number}"));
+        names.map(|name| format!("\n{name}: {}", self.plane.log(&name))).collect()
     }
 
     /// The user makes a KVCluster.
@@ -129,6 +144,7 @@ impl Stage<'_> {
     }
 
     async fn kill(&self, mut old: Operator, next: &Operator) -> Duration {
+        self.is_there(next).await;
         self.acts("before").await;
         let at = SystemTime::now();
         old.child.kill().expect("its end");
@@ -174,7 +190,7 @@ impl Stage<'_> {
 
     /// It gives the lease back: nobody waits until it expires.
     async fn end(&self, mut old: Operator, next: &Operator) -> Duration {
-        self.until("the next one is there", async || next.log(self.plane).contains("taking part")).await;
+        self.is_there(next).await;
         let at = SystemTime::now();
         old.signal(Signal::TERM);
         let code = old.ended(self).await;
@@ -194,11 +210,6 @@ impl Stage<'_> {
 }
 
 impl Operator {
-    async fn until_it_holds(self, stage: &Stage<'_>) -> Operator {
-        stage.takes_over(&self).await;
-        self
-    }
-
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process")).expect("a process");
         kill_process(pid, signal).expect("a signal");

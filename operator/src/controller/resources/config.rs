@@ -31,7 +31,11 @@ pub fn config_text(spec: &KVClusterSpec) -> String {
         ("allow-faults", spec.allow_faults.to_string()),
         ("log-format", "json".to_owned()),
     ];
-    settings.map(|(key, value)| format!("{key}: {value}\n")).concat()
+    // Only if asked for: the file's content is its name, and a new name replaces every pod.
+    let tracing = spec.tracing.iter();
+    let tracing =
+        tracing.flat_map(|to| [("otlp-endpoint", to.otlp_endpoint.clone()), ("otlp-sample", to.otlp_sample.clone())]);
+    settings.into_iter().chain(tracing).map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
 
 /// The ConfigMap `NAME-config-HASH`.

@@ -21,7 +21,7 @@ use super::super::names::{LABEL_ZONE, Names};
 use super::super::token::ACCEPTED;
 use super::config::FILE;
 use super::network::PORTS;
-use crate::crd::{KVCluster, StorageSpec};
+use crate::crd::{KVCluster, PodsSpec, StorageSpec};
 
 /// The user of the image.
 const USER: i64 = 65_532;
@@ -44,7 +44,12 @@ const READY: &str = "driftkv.v1.Kv";
 /// The StatefulSet of `cluster`.
 pub(super) fn stateful_set(cluster: &KVCluster, names: &Names, image: &str, config: &str) -> StatefulSet {
     let selector = LabelSelector { match_labels: Some(names.selector()), ..LabelSelector::default() };
+    let PodsSpec { image_pull_secrets, node_selector, tolerations, priority_class_name } = &cluster.spec.pods;
     let pod = PodSpec {
+        image_pull_secrets: some(image_pull_secrets.iter().map(Into::into).collect()),
+        node_selector: Some(node_selector.clone()).filter(|labels| !labels.is_empty()),
+        tolerations: some(tolerations.iter().map(Into::into).collect()),
+        priority_class_name: priority_class_name.clone(),
         service_account_name: Some(names.cluster.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -87,6 +92,11 @@ pub(super) fn stateful_set(cluster: &KVCluster, names: &Names, image: &str, conf
     };
     let metadata = ObjectMeta { name: Some(names.cluster.clone()), ..ObjectMeta::default() };
     StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() }
+}
+
+/// What is empty is left out, so that pods without it stay as they are.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
 }
 
 fn config_volume(config: &str) -> Volume {

@@ -77,6 +77,28 @@ fn every_object_has_the_owner_and_the_labels_and_volumes_outlive_them() {
 }
 
 #[test]
+fn what_the_spec_says_of_pods_and_traces_reaches_them() {
+    let pods = json!({
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"disk": "nvme"},
+        "tolerations": [{"key": "dedicated", "value": "db", "effect": "NoExecute", "tolerationSeconds": 60}, {"operator": "Exists"}],
+        "priorityClassName": "high",
+    });
+    let tracing = json!({"otlpEndpoint": "http://collector:4317"});
+    let objects = objects(json!({"replicas": 3, "pods": pods, "tracing": tracing}));
+    let pod = &of(&objects, Kind::StatefulSet)["spec"]["template"]["spec"];
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "registry"}]));
+    assert_eq!(pod["nodeSelector"], json!({"disk": "nvme"}));
+    let tolerations = json!([
+        {"key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoExecute", "tolerationSeconds": 60},
+        {"operator": "Exists"}]);
+    assert_eq!(pod["tolerations"], tolerations);
+    assert_eq!(pod["priorityClassName"], "high");
+    let file = of(&objects, Kind::ConfigMap)["data"]["node.yaml"].as_str().unwrap();
+    assert!(file.ends_with("otlp-endpoint: http://collector:4317\notlp-sample: 1%\n"), "{file}");
+}
+
+#[test]
 fn the_image_of_the_spec_wins_over_the_operators() {
     let image = |spec: Value| {
         let objects = objects(spec);
