@@ -6,6 +6,8 @@
 pub mod check;
 pub mod faults;
 pub mod history;
+pub mod import;
+pub mod judges;
 pub mod load;
 pub mod plan;
 pub mod results;
