@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod atomicity;
+mod bits;
 pub mod causal;
 pub mod linearizable;
 pub mod search;

@@ -6,7 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use driftkv_lab::plan::{Distribution, Mix, Shape};
 
+mod history;
+
 use super::{Connection, Mode, Output, parse_patience, parse_time};
+
+pub use history::{HistoryArgs, HistoryFormat, HistoryModel};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -21,12 +25,15 @@ pub enum LabCommand {
     ///
     /// Reads every key of the runs' histories at the cluster's read quorum (or -r). An acknowledged write may be absent only where a write that
     /// had seen it, or a delete, took its place. Exit code 1 if one is lost, or a refused or damaged value is there.
+    ///
+    /// With --format it judges a history that any tool recorded instead, and asks no cluster: is it linearizable? Exit code 0: it is; 1: it is
+    /// not; 2: nobody knows, since the budget was used up; 64: bad input. docs/verdicts.md explains formats and models.
     Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Directories that `lab load --out` made
+    /// Directories that `lab load --out` made; with --format, one file, or - for stdin
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// Replicas that must answer each read [default: the cluster's]
@@ -41,6 +48,8 @@ pub struct CheckArgs {
     /// How to write the verdict
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+    #[command(flatten)]
+    pub history: HistoryArgs,
     #[command(flatten)]
     pub connection: Connection,
 }

@@ -52,13 +52,24 @@ pub enum Did {
     Append(Box<[u32]>),
     /// Adds an element to a set.
     Add(Value),
-    /// Replaces some siblings by one value, or by none.
+    /// Puts a value, or a tombstone, in the place of siblings.
     Replace {
-        /// The new one; `None` deletes.
-        value: Option<Value>,
-        /// What the writer had seen, in ascending order.
-        covers: Box<[Value]>,
+        /// What is written; a tombstone has a name too, though no read shows it.
+        id: Value,
+        /// It is a tombstone.
+        is_delete: bool,
+        /// What goes.
+        covers: Covers,
     },
+}
+
+/// What a write replaces.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Covers {
+    /// What the writer had seen, in ascending order.
+    These(Box<[Value]>),
+    /// All that is there.
+    Everything,
 }
 
 impl Did {
@@ -110,6 +121,10 @@ pub struct Key {
     pub operations: Vec<Operation>,
     /// The texts of the append model.
     pub texts: Texts,
+    /// Values that were there before the history, or that others wrote beside it; in ascending order.
+    pub foreign: Vec<Value>,
+    /// Somebody wrote with a context of which the history does not say what it covers.
+    pub has_unknown_contexts: bool,
 }
 
 /// All that is judged at once.

@@ -122,6 +122,11 @@ struct Bounds {
 }
 
 fn check_key(account: &Account, key: &Key, model: Model, bounds: Bounds, choice: Choice) -> (Method, Option<Finding>) {
+    if !key.foreign.is_empty() || key.has_unknown_contexts {
+        let why =
+            "it holds values of others, or was written with contexts of which the history does not say what they cover";
+        return (Method::Search, Some(finding(account, key, Method::Search, Verdict::Unknown, why.to_owned(), &[])));
+    }
     let has_zones = choice == Choice::Fastest && matches!(model, Model::Register | Model::CasRegister);
     if has_zones && let Ok((clusters, fault)) = zones::check(key) {
         let finding = fault.map(|fault| {

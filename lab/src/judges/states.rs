@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::account::{Did, Key, NIL, Seen, Texts, Value};
+use super::account::{Covers, Did, Key, NIL, Seen, Texts, Value};
 
 /// What a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,16 @@ impl States {
             Did::Differs(value) => (value.0 != state).then_some(state),
             Did::Append(symbols) => Some(self.texts.append(Value(state), symbols).0),
             Did::Add(value) => Some(self.replace(state, &[], Some(*value))),
-            Did::Replace { value, .. } if self.model == Model::AnySibling => Some(value.unwrap_or(NIL).0),
-            Did::Replace { value, covers } => Some(self.replace(state, covers, *value)),
+            Did::Replace { id, is_delete, .. } if self.model == Model::AnySibling => {
+                Some(if *is_delete { NIL } else { *id }.0)
+            }
+            Did::Replace { id, is_delete, covers } => {
+                let value = (!is_delete).then_some(*id);
+                Some(match covers {
+                    Covers::These(covers) => self.replace(state, covers, value),
+                    Covers::Everything => self.replace(NIL.0, &[], value),
+                })
+            }
         }
     }
 

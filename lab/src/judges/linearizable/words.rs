@@ -1,6 +1,6 @@
 //! Operations and faults in words.
 
-use crate::judges::account::{Account, Did, Key, NIL, Seen, Value};
+use crate::judges::account::{Account, Covers, Did, Key, NIL, Seen, Value};
 use crate::judges::states::Model;
 use crate::judges::zones::{Cluster, Fault};
 
@@ -61,8 +61,14 @@ pub(super) fn did(account: &Account, key: &Key, did: &Did) -> String {
         Did::Differs(value) => format!("cas from {}, refused", name(value)),
         Did::Append(symbols) => format!("append {}", text(account, symbols)),
         Did::Add(value) => format!("add {}", name(value)),
-        Did::Replace { value: Some(value), covers } => format!("put {} over {}", name(value), set(covers)),
-        Did::Replace { value: None, covers } => format!("delete {}", set(covers)),
+        Did::Replace { id, is_delete, covers } => {
+            let what = if *is_delete { "delete" } else { "put" };
+            let over = match covers {
+                Covers::These(covers) => set(covers),
+                Covers::Everything => "everything".to_owned(),
+            };
+            format!("{what} {} over {over}", name(id))
+        }
     }
 }
 

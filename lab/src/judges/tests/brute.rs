@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::judges::account::{Did, Key, NEVER, NIL, Operation, Seen, Value};
+use crate::judges::account::{Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
 use crate::judges::linearizable::Model;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -73,10 +73,12 @@ fn apply(key: &Key, model: Model, state: &State, did: &Did) -> Option<State> {
         Did::Add(value) => {
             after.set.insert(*value);
         }
-        Did::Replace { value, .. } if model == Model::AnySibling => after.one = value.unwrap_or(NIL),
-        Did::Replace { value, covers } => {
-            after.set.retain(|held| !covers.contains(held));
-            after.set.extend(*value);
+        Did::Replace { id, is_delete, .. } if model == Model::AnySibling => {
+            after.one = if *is_delete { NIL } else { *id }
+        }
+        Did::Replace { id, is_delete, covers } => {
+            after.set.retain(|held| matches!(covers, Covers::These(covers) if !covers.contains(held)));
+            after.set.extend((!is_delete).then_some(*id));
         }
     }
     Some(after)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::brute;
 use super::random::{Random, histories, key};
-use crate::judges::account::{Did, Key, NEVER, NIL, Operation, Seen, Value};
+use crate::judges::account::{Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
 use crate::judges::linearizable::{Model, by_zones};
 use crate::judges::search::{self, Limit, Outcome};
 use crate::judges::zones;
@@ -88,9 +88,9 @@ fn two_writes_of_one_value_are_not_for_zones() {
 fn a_put_of_unknown_outcome_can_hide_a_sibling_though_nobody_reads_its_value() {
     // 1 is written, an unknown put that had seen it adds 2, a delete that had seen 2 removes that: nothing is left, and only the put explains it.
     let mut key = sequence([
-        Did::Replace { value: Some(Value(1)), covers: Box::default() },
-        Did::Replace { value: Some(Value(2)), covers: [Value(1)].into() },
-        Did::Replace { value: None, covers: [Value(2)].into() },
+        put(1, &[]),
+        put(2, &[1]),
+        Did::Replace { id: Value(3), is_delete: true, covers: Covers::These([Value(2)].into()) },
         Did::Read(Seen::Many(Box::default())),
     ]);
     key.operations[1].end = NEVER;
@@ -124,6 +124,11 @@ fn a_budget_that_is_used_up_is_unknown() {
     assert_eq!(within(Duration::ZERO, 1 << 40), Outcome::Unknown(Limit::Time));
     assert_eq!(within(Duration::from_secs(60), 1 << 16), Outcome::Unknown(Limit::Memory));
     assert_eq!(by_zones(&key), Some(false), "zones need no search");
+}
+
+fn put(id: u32, covers: &[u32]) -> Did {
+    let covers = Covers::These(covers.iter().map(|value| Value(*value)).collect());
+    Did::Replace { id: Value(id), is_delete: false, covers }
 }
 
 fn at(did: Did, start: i64, end: i64) -> Operation {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::judges::account::{Did, Key, NEVER, NIL, Operation, Seen, Value};
+use crate::judges::account::{Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
 use crate::judges::linearizable::Model;
 
 /// SplitMix64.
@@ -40,7 +40,7 @@ pub(super) fn key(random: &mut Random, model: Model, count_max: usize, is_unique
         key.initial = Value(90);
     }
     // The store itself: each operation takes effect in this order, at a time of its own.
-    let mut store = Store { one: key.initial, text: Value(0), set: BTreeSet::new() };
+    let mut store = Store { one: key.initial, past: vec![key.initial], text: Value(0), set: BTreeSet::new() };
     store.set.extend((key.initial != NIL).then_some(key.initial));
     let mut at = 0;
     for number in 0..count {
@@ -63,12 +63,15 @@ pub(super) fn key(random: &mut Random, model: Model, count_max: usize, is_unique
 
 struct Store {
     one: Value,
+    /// All that it ever held.
+    past: Vec<Value>,
     text: Value,
     set: BTreeSet<Value>,
 }
 
 impl Store {
     fn act(&mut self, random: &mut Random, key: &mut Key, model: Model, fresh: Value, wrong: bool) -> Did {
+        self.past.push(fresh);
         // An operation whose effect was lost: acknowledged, and not there.
         let keep = !(wrong && random.chance(50));
         match (model, random.below(10)) {
@@ -112,18 +115,23 @@ impl Store {
                 Did::Add(fresh)
             }
             (_, kind) => {
-                let covers: Vec<Value> = self.set.iter().copied().filter(|_| random.chance(70)).collect();
-                let value = (kind < 9).then_some(fresh);
+                let covers: Box<[Value]> = self.set.iter().copied().filter(|_| random.chance(70)).collect();
+                let covers = if random.chance(15) { Covers::Everything } else { Covers::These(covers) };
+                let is_delete = kind == 9;
                 if keep {
-                    self.set.retain(|held| !covers.contains(held));
-                    self.set.extend(value);
+                    self.set.retain(|held| matches!(&covers, Covers::These(covers) if !covers.contains(held)));
+                    self.set.extend((!is_delete).then_some(fresh));
                 }
-                Did::Replace { value, covers: covers.into() }
+                Did::Replace { id: fresh, is_delete, covers }
             }
         }
     }
 
     fn any(&self, random: &mut Random, wrong: bool) -> Value {
-        if wrong { Value(random.below(8) as u32) } else { self.one }
+        match wrong {
+            true if random.chance(80) => self.past[random.below(self.past.len())],
+            true => Value(random.below(8) as u32),
+            false => self.one,
+        }
     }
 }
