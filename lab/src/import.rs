@@ -1,6 +1,6 @@
 //! Histories that others recorded: Jepsen's EDN and log lines, Porcupine's key-value lines and JSON operations.
 //! Reading order: `datum` (a value of either notation), `edn` (its reader), `event` (invocations and their ends, into operations), `effect`
-//! (what an operation means to a model), `log`, `json`. Formats and what is read into them: docs/verdicts.md.
+//! (what an operation means to a model), `log`, `json`; `run` reads our own. Formats and what is read into them: docs/verdicts.md.
 //! Invariants: what is not understood is an error with its line and column, never skipped; memory is bounded by the size of the input, nesting by
 //! `DEPTH_MAX`. Not here: reading files, judging (`judges`).
 
@@ -13,8 +13,11 @@ mod effect;
 mod event;
 mod json;
 mod log;
+mod run;
 #[cfg(test)]
 mod tests;
+
+pub use run::read_run;
 
 /// How deep values may be nested.
 const DEPTH_MAX: usize = 100;

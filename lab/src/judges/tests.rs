@@ -4,6 +4,7 @@
 mod atomicity;
 mod brute;
 mod linearizable;
+mod mutation;
 mod random;
 mod sessions;
 mod staleness;

@@ -33,8 +33,24 @@ pub(super) fn histories() -> u64 {
 
 /// A history of up to `count_max` operations. Values of a register are unique if `is_unique`.
 pub(super) fn key(random: &mut Random, model: Model, count_max: usize, is_unique: bool) -> Key {
-    let count = 1 + random.below(count_max);
-    let (lies, span, lost) = ([0, 10, 60][random.below(3)], 2 + random.below(14), [0, 25][random.below(2)]);
+    let (count, lies) = (1 + random.below(count_max), [0, 10, 60][random.below(3)]);
+    let (mut key, ..) = history(random, model, count, is_unique, lies);
+    // In no particular order.
+    for place in (1..key.operations.len()).rev() {
+        key.operations.swap(place, random.below(place + 1));
+    }
+    key
+}
+
+/// `count` operations, of which `lies` percent are not done or not told as they should be; with the store at the end, and a time after all.
+pub(super) fn history(
+    random: &mut Random,
+    model: Model,
+    count: usize,
+    is_unique: bool,
+    lies: usize,
+) -> (Key, Store, i64) {
+    let (span, lost) = (2 + random.below(14), [0, 25][random.below(2)]);
     let mut key = Key::default();
     if random.chance(30) && model != Model::Append {
         key.initial = Value(90);
@@ -46,7 +62,7 @@ pub(super) fn key(random: &mut Random, model: Model, count_max: usize, is_unique
     for number in 0..count {
         at += random.below(3) as i64;
         let wrong = random.chance(lies);
-        let fresh = if is_unique { Value(number as u32 + 1) } else { Value(1 + random.below(3) as u32) };
+        let fresh = Value(if is_unique { number as u32 + 100 } else { 1 + random.below(3) as u32 });
         let did = store.act(random, &mut key, model, fresh, wrong);
         let start = at - random.below(span) as i64;
         let end = at + random.below(span) as i64;
@@ -54,19 +70,16 @@ pub(super) fn key(random: &mut Random, model: Model, count_max: usize, is_unique
         let end = if is_unknown { NEVER } else { end };
         key.operations.push(Operation { process: number as u32, source: number as u64, start, end, did });
     }
-    // In no particular order.
-    for place in (1..key.operations.len()).rev() {
-        key.operations.swap(place, random.below(place + 1));
-    }
-    key
+    (key, store, at + span as i64)
 }
 
-struct Store {
-    one: Value,
-    /// All that it ever held.
-    past: Vec<Value>,
-    text: Value,
-    set: BTreeSet<Value>,
+/// An honest store, unless it is told to lie.
+pub(super) struct Store {
+    pub(super) one: Value,
+    /// All that it ever held, and some that it lost.
+    pub(super) past: Vec<Value>,
+    pub(super) text: Value,
+    pub(super) set: BTreeSet<Value>,
 }
 
 impl Store {
@@ -104,7 +117,7 @@ impl Store {
             (_, 0..5) => {
                 let mut seen: BTreeSet<Value> = self.set.clone();
                 if wrong && !seen.remove(&fresh) {
-                    seen.insert(Value(1 + random.below(4) as u32));
+                    seen.insert(Value([1, 100][random.below(2)] + random.below(4) as u32));
                 }
                 Did::Read(Seen::Many(seen.into_iter().collect()))
             }
@@ -130,7 +143,7 @@ impl Store {
     fn any(&self, random: &mut Random, wrong: bool) -> Value {
         match wrong {
             true if random.chance(80) => self.past[random.below(self.past.len())],
-            true => Value(random.below(8) as u32),
+            true => Value(100 + random.below(8) as u32),
             false => self.one,
         }
     }
