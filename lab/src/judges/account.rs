@@ -179,14 +179,22 @@ impl Names {
 /// Texts as paths of a tree: the same text is the same node, and appending walks on. Node 0 is the empty text.
 #[derive(Clone, Debug)]
 pub struct Texts {
-    /// Parent and last symbol of each node.
-    nodes: Vec<(u32, u32)>,
+    nodes: Vec<Node>,
     next: HashMap<(u32, u32), u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    parent: u32,
+    /// The last one.
+    symbol: u32,
+    /// How many symbols there are.
+    length: u32,
 }
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { nodes: vec![(0, 0)], next: HashMap::new() }
+        Self { nodes: vec![Node::default()], next: HashMap::new() }
     }
 }
 
@@ -198,7 +206,8 @@ impl Texts {
             let fresh = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
             let next = *self.next.entry((node, *symbol)).or_insert(fresh);
             if next == fresh {
-                self.nodes.push((node, *symbol));
+                let length = self.length(node) + 1;
+                self.nodes.push(Node { parent: node, symbol: *symbol, length });
             }
             node = next;
         }
@@ -210,12 +219,25 @@ impl Texts {
         let mut symbols = Vec::new();
         let mut node = text.0;
         while node != 0 {
-            let Some((parent, symbol)) = self.nodes.get(node as usize) else { break };
+            let Some(Node { parent, symbol, .. }) = self.nodes.get(node as usize) else { break };
             symbols.push(*symbol);
             node = *parent;
         }
         symbols.reverse();
         symbols
+    }
+
+    /// `text` begins with `start`. Costs as many steps as they differ in length.
+    pub fn begins_with(&self, text: Value, start: Value) -> bool {
+        let (mut node, length) = (text.0, self.length(start.0));
+        while self.length(node) > length {
+            node = self.nodes.get(node as usize).map_or(0, |node| node.parent);
+        }
+        node == start.0
+    }
+
+    fn length(&self, node: u32) -> u32 {
+        self.nodes.get(node as usize).map_or(0, |node| node.length)
     }
 
     /// There is a text that is not empty.

@@ -6,6 +6,8 @@
 //!   (Not so a write of what is there: where it stood it may have been what a later read needs.)
 //! - Of operations with unknown outcome and the same effect the one that started first comes first: they have no end, so they can be exchanged.
 //! - An operation with unknown outcome that would change nothing does not come now: it may as well come later or never.
+//! - Texts and sets only grow until something replaces them: what leads to a state that the next known reads contradict does not come.
+//! - Of registers without refused swaps, an operation with unknown outcome whose value nobody reads or expects never comes (0.2).
 //!
 //! At a quiescent point configurations differ only in their state (and in what is unknown): the memory carries the possible states across.
 //! Invariant: `Valid` and `Invalid` are exact; a budget that is used up is `Unknown`.
@@ -13,7 +15,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use super::account::{Did, Key, NEVER, Operation};
+use super::account::{Did, Key, NEVER, Operation, Seen, Value};
 use super::states::{Model, States};
 
 mod config;
@@ -67,12 +69,12 @@ pub fn check(
     model: Model,
     deadline: Instant,
     memory_bytes: usize,
-    name: &dyn Fn(super::account::Value) -> String,
+    name: &dyn Fn(Value) -> String,
 ) -> Outcome {
     let mut states = States::new(key, model);
     let state = states.initial(key);
     let mut search = Search {
-        config: Config::new(key, state),
+        config: Config::new(key, model, state),
         states,
         visited: HashSet::new(),
         visited_bytes: 0,
@@ -102,12 +104,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(
-        &mut self,
-        deadline: Instant,
-        memory_bytes: usize,
-        name: &dyn Fn(super::account::Value) -> String,
-    ) -> Outcome {
+    fn run(&mut self, deadline: Instant, memory_bytes: usize, name: &dyn Fn(Value) -> String) -> Outcome {
         let mut steps = 0_u64;
         loop {
             steps += 1;
@@ -163,7 +160,7 @@ impl Search<'_> {
         is_new
     }
 
-    fn note_stuck(&mut self, name: &dyn Fn(super::account::Value) -> String) {
+    fn note_stuck(&mut self, name: &dyn Fn(Value) -> String) {
         let ordered = self.config.ordered();
         if self.stuck.as_ref().is_none_or(|stuck| stuck.ordered < ordered) {
             self.stuck = Some(Stuck {
@@ -177,14 +174,18 @@ impl Search<'_> {
 }
 
 /// Operations of unknown outcome by their effect, each group in the order of their starts.
-fn groups(operations: &[Operation]) -> Vec<Vec<usize>> {
+fn groups(operations: &[Operation], model: Model) -> Vec<Vec<usize>> {
     let mut numbers: HashMap<&Did, usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut unknown: Vec<usize> = (0..operations.len()).collect();
-    unknown.retain(|place| operations.get(*place).is_some_and(|operation| operation.end >= NEVER));
-    unknown.sort_unstable_by_key(|place| operations.get(*place).map(|operation| operation.start));
-    for place in unknown {
-        let Some(operation) = operations.get(place) else { continue };
+    let observed = observed(operations, model);
+    let is_needed = |operation: &Operation| match (&operation.did, &observed) {
+        (Did::Write(value) | Did::Swap { to: value, .. }, Some(observed)) => observed.contains(value),
+        _ => true,
+    };
+    let mut unknown: Vec<(usize, &Operation)> = operations.iter().enumerate().collect();
+    unknown.retain(|(_, operation)| operation.end >= NEVER && is_needed(operation));
+    unknown.sort_by_key(|(_, operation)| operation.start);
+    for (place, operation) in unknown {
         let number = *numbers.entry(&operation.did).or_insert(groups.len());
         match groups.get_mut(number) {
             Some(group) => group.push(place),
@@ -192,4 +193,15 @@ fn groups(operations: &[Operation]) -> Vec<Vec<usize>> {
         }
     }
     groups
+}
+
+/// The values of a register that somebody reads or expects; `None`: other values matter too.
+fn observed(operations: &[Operation], model: Model) -> Option<HashSet<Value>> {
+    let is_register = matches!(model, Model::Register | Model::CasRegister);
+    let is_plain = is_register && !operations.iter().any(|operation| matches!(operation.did, Did::Differs(_)));
+    let value = |operation: &Operation| match operation.did {
+        Did::Read(Seen::One(value)) | Did::Swap { from: value, .. } => Some(value),
+        _ => None,
+    };
+    is_plain.then(|| operations.iter().filter_map(value).collect())
 }

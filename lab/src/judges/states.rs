@@ -70,6 +70,15 @@ impl States {
         }
     }
 
+    /// `state` can become one that shows `seen`, if nothing is replaced on the way: texts and sets only grow.
+    pub(super) fn leads_to(&self, state: u32, seen: &Seen) -> bool {
+        match (self.model, seen) {
+            (Model::Append, Seen::One(text)) => self.texts.begins_with(*text, Value(state)),
+            (Model::Set, Seen::Many(values)) => self.set(state).iter().all(|value| values.binary_search(value).is_ok()),
+            _ => true,
+        }
+    }
+
     fn shows(&self, state: u32, seen: &Seen) -> bool {
         match (self.model, seen) {
             (_, Seen::Anything) => true,

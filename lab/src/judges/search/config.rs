@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::judges::account::{Key, NEVER, Operation};
-use crate::judges::states::States;
+use crate::judges::account::{Did, Key, NEVER, Operation, Seen};
+use crate::judges::states::{Model, States};
+
+/// How many of the next reads a state is held against.
+const READS_AHEAD: usize = 4;
 
 /// What takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub(super) struct Config<'a> {
     /// Places of known operations by their start.
     order: Vec<usize>,
     groups: Vec<Vec<usize>>,
+    /// Which known operations are reads, and which replace the whole state.
+    reads: Vec<usize>,
+    resets: Vec<usize>,
     done: Vec<u64>,
     /// How many of each group took effect; those of which none did are left out.
     used: BTreeMap<u32, u32>,
@@ -40,14 +46,34 @@ pub(super) struct Config<'a> {
 }
 
 impl<'a> Config<'a> {
-    pub(super) fn new(key: &'a Key, state: u32) -> Self {
+    pub(super) fn new(key: &'a Key, model: Model, state: u32) -> Self {
         let operations = &key.operations[..];
         let mut order: Vec<usize> = (0..operations.len()).collect();
         order.retain(|place| operations.get(*place).is_some_and(|operation| operation.end < NEVER));
         order.sort_by_key(|place| operations.get(*place).map(|operation| (operation.start, operation.end)));
         let done = vec![0; order.len().div_ceil(64)];
-        let groups = super::groups(operations);
-        Self { operations, order, groups, done, used: BTreeMap::new(), base: 0, top: 0, state, trail: Vec::new() }
+        let groups = super::groups(operations, model);
+        let of = |wanted: fn(&Did) -> bool| -> Vec<usize> {
+            let is_wanted = |place: &usize| operations.get(*place).is_some_and(|operation| wanted(&operation.did));
+            order.iter().enumerate().filter(|(_, place)| is_wanted(place)).map(|(number, _)| number).collect()
+        };
+        // Only texts and sets are looked ahead for.
+        let is_growing = matches!(model, Model::Append | Model::Set);
+        let reads = if is_growing { of(|did| matches!(did, Did::Read(_))) } else { Vec::new() };
+        let resets = if is_growing { of(|did| matches!(did, Did::Write(_))) } else { Vec::new() };
+        Self {
+            operations,
+            order,
+            groups,
+            reads,
+            resets,
+            done,
+            used: BTreeMap::new(),
+            base: 0,
+            top: 0,
+            state,
+            trail: Vec::new(),
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -82,6 +108,38 @@ impl<'a> Config<'a> {
             candidates.extend(after.filter(|after| *after != self.state).map(|after| (Move::Unknown(number), after)));
         }
         candidates.extend(known.into_iter().rev());
+        self.drop_what_leads_nowhere(states, candidates, from);
+    }
+
+    /// Leaves out candidates, from the place `from` on, whose state the next known reads contradict.
+    fn drop_what_leads_nowhere(&self, states: &States, candidates: &mut Vec<(Move, u32)>, from: usize) {
+        let Some(first) = self.left(&self.reads).next() else { return };
+        let unknown = self.groups.iter().enumerate().filter_map(|(number, group)| {
+            let used = u32::try_from(number).ok().and_then(|number| self.used.get(&number));
+            self.operations.get(*group.get(used.copied().unwrap_or_default() as usize)?)
+        });
+        let unknown =
+            unknown.filter(|operation| matches!(operation.did, Did::Write(_))).map(|operation| operation.start).min();
+        let reset = self.left(&self.resets).next().map(|operation| operation.start).into_iter().chain(unknown).min();
+        // What may be replaced before a read says nothing about that read.
+        let ahead = std::iter::once(first).chain(self.left(&self.reads).skip(1)).take(READS_AHEAD);
+        let ahead: Vec<&Seen> =
+            ahead.filter(|read| reset.is_none_or(|reset| read.end < reset)).filter_map(seen).collect();
+        let mut place = from;
+        while let Some((_, after)) = candidates.get(place) {
+            if ahead.iter().all(|seen| states.leads_to(*after, seen)) {
+                place += 1;
+            } else {
+                candidates.remove(place);
+            }
+        }
+    }
+
+    /// Those of `numbers` that have not taken effect.
+    fn left<'b>(&'b self, numbers: &'b [usize]) -> impl Iterator<Item = &'b Operation> + 'b {
+        let from = numbers.partition_point(|number| *number < self.base);
+        let left = numbers.get(from..).unwrap_or_default().iter().filter(|number| !self.is_taken(**number));
+        left.filter_map(|number| self.operations.get(*self.order.get(*number)?))
     }
 
     /// The smallest end of what is left, and whether anything took effect.
@@ -205,5 +263,12 @@ impl<'a> Config<'a> {
         }
         waiting.sort_unstable();
         waiting.into_iter().take(count).map(|(_, number)| number).collect()
+    }
+}
+
+fn seen(operation: &Operation) -> Option<&Seen> {
+    match &operation.did {
+        Did::Read(seen) => Some(seen),
+        _ => None,
     }
 }

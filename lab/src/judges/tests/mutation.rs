@@ -5,7 +5,6 @@ use crate::judges::account::{Account, Covers, Did, Key, Operation, Seen, Value};
 use crate::judges::linearizable::{Choice, Model, check};
 use crate::judges::{Budget, Verdict};
 
-const OPERATIONS: usize = 40;
 const NEVER_WRITTEN: Value = Value(99);
 
 fn verdicts(key: Key, model: Model) -> Vec<Verdict> {
@@ -79,8 +78,10 @@ fn planted(key: &mut Key, store: &Store, model: Model, end: i64) -> Vec<(&'stati
 #[test]
 fn what_is_planted_is_found_and_nothing_else() {
     for model in [Model::Register, Model::CasRegister, Model::Append, Model::Set, Model::Siblings] {
+        // Where what is unknown may matter to anything, only little of it can be tried in all orders.
+        let operations = if matches!(model, Model::Register | Model::Set) { 40 } else { 14 };
         for seed in 0..histories() / 100 {
-            let (mut key, store, end) = history(&mut Random(seed), model, OPERATIONS, true, 0);
+            let (mut key, store, end) = history(&mut Random(seed), model, operations, true, 0);
             let last =
                 Operation { process: 999, source: 999, start: end + 1, end: end + 2, did: honest(&store, model) };
             let mut clean = key.clone();
