@@ -28,7 +28,7 @@ pub enum LabCommand {
     ///
     /// With --format it judges a history that any tool recorded instead, and asks no cluster: is it linearizable? Exit code 0: it is; 1: it is
     /// not; 2: nobody knows, since the budget was used up; 64: bad input. docs/verdicts.md explains formats and models.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
 }
 
 #[derive(Debug, Args)]
