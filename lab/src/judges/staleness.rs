@@ -2,7 +2,7 @@
 //! Real time: a read that brought `v` is stale iff an acknowledged write that had ended before the read started began after `v` had ended. Of
 //! siblings, and of the deletes that an empty answer may stand for, the newest counts: it is stale only if all of them are.
 //! By causes: a read misses an acknowledged write that had ended before it started and is not in down of what it brought.
-//! A `v` of unknown outcome ends with the first read that returned it, if that is before the write's own end (stricter).
+//! A `v` of unknown outcome ends with the first read that returned it and that is not from the future (stricter).
 //! Phantom and future reads are counted apart, and so are reads of siblings; failed reads are not here. The denominator is the reads with an
 //! acknowledged write before them.
 
@@ -220,12 +220,14 @@ impl Versions {
     }
 }
 
-/// A write of unknown outcome that was read is over by the end of the first read.
+/// A write of unknown outcome that was read is over by the end of the first read. One from the future proves nothing: were it to count, the
+/// write would end before it began, and what was over by then would seem newer.
 fn end_unknown(by_value: &mut HashMap<Value, Version>, key: &Key) {
     let mut first_read: HashMap<Value, i64> = HashMap::new();
     for operation in &key.operations {
         let Did::Read(seen) = &operation.did else { continue };
-        for value in values(seen) {
+        let possible = |value: &&Value| by_value.get(value).is_some_and(|version| version.start <= operation.end);
+        for value in values(seen).iter().filter(possible) {
             let end = first_read.entry(*value).or_insert(operation.end);
             *end = operation.end.min(*end);
         }

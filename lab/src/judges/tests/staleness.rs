@@ -56,7 +56,9 @@ fn a_read_is_stale_in_real_time_iff_a_newer_write_had_ended_before_it() {
             if write.is_none_or(|write| write.start > read.end) && value != key.initial {
                 continue;
             }
-            let of_value = |other: &&Operation| other.did == Did::Read(Seen::One(value));
+            // A read that ended before the write began tells nothing of when that was over.
+            let began = write.map_or(i64::MIN, |write| write.start);
+            let of_value = |other: &&Operation| other.did == Did::Read(Seen::One(value)) && other.end >= began;
             let first_read = key.operations.iter().filter(of_value).map(|other| other.end).min().unwrap();
             let end = write.map_or(i64::MIN, |write| if write.end < NEVER { write.end } else { first_read });
             let newer =
@@ -93,6 +95,19 @@ fn a_write_between_is_enough_though_a_later_end_overlaps() {
         of(vec![write(1, 0, 10), write(2, 11, 12), write(3, 1, 20), at(Did::Read(Seen::One(Value(1))), 21, 22)]);
     assert_eq!((found.real_time.reads, found.real_time.stale), (1, 1));
     assert_eq!((found.real_time.ages, found.real_time.behind), (vec![21 - 12], vec![(1, 2)]));
+}
+
+/// Found with 100,000 histories: the write of 2 was taken to end with the first read, before it began, and 3 to be newer.
+#[test]
+fn a_read_from_the_future_does_not_end_a_write_of_unknown_outcome() {
+    let write = |value, start, end| at(Did::Write(Value(value)), start, end);
+    let read = |value, start, end| at(Did::Read(Seen::One(Value(value))), start, end);
+    let found = of(vec![write(2, 8, NEVER), write(3, 6, 7), read(2, 5, 5), read(2, 9, 12)]);
+    assert_eq!((found.future, found.real_time.reads, found.real_time.stale), (1, 1, 0), "3 was over before 2 began");
+    let found = of(vec![write(2, 8, NEVER), write(3, 9, 10), read(2, 5, 5), read(2, 11, 12)]);
+    assert_eq!(found.real_time.stale, 0, "2 may have come after 3");
+    let found = of(vec![write(2, 8, NEVER), read(2, 9, 9), write(3, 10, 11), read(2, 12, 13)]);
+    assert_eq!(found.real_time.stale, 1, "2 was there before 3 began");
 }
 
 #[test]
