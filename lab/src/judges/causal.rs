@@ -9,8 +9,13 @@ use std::collections::HashMap;
 use super::account::{Covers, Did, Key, NEVER, Seen, Value};
 use super::bits::Bits;
 
-/// A set or two for each write and each read, of as many bits as there are writes: 256 MiB at most.
+/// Sets for each write and each read, of as many bits as there are writes: 256 MiB at most.
 const BITS_MAX: usize = 1 << 31;
+
+/// What it had seen, what deletes up to it had, and what `sessions` keeps of it: its own write, and two needs.
+const SETS_PER_WRITE: usize = 5;
+/// What it brought, what that had seen, and again what it brought, in the order of a session.
+const SETS_PER_READ: usize = 3;
 
 /// A write of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +68,7 @@ impl Causes {
                 found.push((Write { place, process, start, end, is_delete: *is_delete }, *id, covers));
             }
         }
-        let sets = 2 * found.len() + 3 * (key.operations.len() - found.len());
+        let sets = SETS_PER_WRITE * found.len() + SETS_PER_READ * (key.operations.len() - found.len());
         if sets.saturating_mul(found.len()) > BITS_MAX {
             return None;
         }

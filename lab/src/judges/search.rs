@@ -111,7 +111,7 @@ impl Search<'_> {
             if steps.is_multiple_of(STEPS_PER_LOOK) && Instant::now() >= deadline {
                 return Outcome::Unknown(Limit::Time);
             }
-            if self.visited_bytes + self.states.bytes() > memory_bytes {
+            if self.bytes() > memory_bytes {
                 return Outcome::Unknown(Limit::Memory);
             }
             let from = self.candidates.len();
@@ -133,6 +133,13 @@ impl Search<'_> {
                 return Outcome::Invalid(self.stuck.take().unwrap_or_default());
             }
         }
+    }
+
+    /// About how much memory it takes: what is remembered, and the way to where it is.
+    fn bytes(&self) -> usize {
+        let candidates = self.candidates.len() * size_of::<(config::Move, u32)>();
+        let way = self.frames.len() * size_of::<Frame>() + self.config.ordered() * size_of::<config::Move>();
+        self.visited_bytes + self.states.bytes() + candidates + way
     }
 
     /// Goes back to the last choice with something left, and takes that. False: there is none.

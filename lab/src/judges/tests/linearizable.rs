@@ -10,7 +10,7 @@ use crate::judges::search::{self, Limit, Outcome};
 use crate::judges::zones;
 
 fn searched(key: &Key, model: Model) -> Outcome {
-    search::check(key, model, Instant::now() + Duration::from_secs(60), 1 << 30, &|value| value.0.to_string())
+    search::check(key, model, Instant::now() + Duration::from_secs(60), 64 << 20, &|value| value.0.to_string())
 }
 
 fn is_valid(outcome: &Outcome) -> bool {
