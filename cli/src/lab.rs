@@ -1,4 +1,5 @@
-//! `driftkv lab`: `load`, and `check` (in its own file; `history` judges what another tool recorded).
+//! `driftkv lab`: `load`, and `check` (in its own file: what the store holds; `offline` judges runs without a cluster, `history` what another
+//! tool recorded).
 //! `load` finds the cluster, makes the plan, runs it, shows how it goes and what came of it.
 //! Order: plan, endpoints, experiment and directory are checked before the first request, so that a mistake leaves nothing behind.
 //! Ctrl-C ends the run in order, with what was measured so far; a second one ends it at once.
@@ -7,6 +8,7 @@
 mod check;
 mod history;
 mod injection;
+mod offline;
 mod plan;
 mod progress;
 mod target;
@@ -41,6 +43,7 @@ pub async fn run(command: &LabCommand) -> Result<(), Failure> {
     match command {
         LabCommand::Load(args) => load(args).await,
         LabCommand::Check(args) if args.history.format.is_some() => history::run(args),
+        LabCommand::Check(args) if offline::is_meant(args) => offline::run(args),
         LabCommand::Check(args) => check::run(args).await,
     }
 }

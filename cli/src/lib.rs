@@ -67,7 +67,9 @@ fn start<A: Parser, F: Future<Output = Result<(), Failure>>>(run: impl FnOnce(A)
 fn usage() -> Exit {
     let words: Vec<_> = std::env::args_os().collect();
     let is = |word: &str| words.iter().any(|given| given.to_string_lossy().starts_with(word));
-    if is("lab") && is("check") && is("--format") { Exit::BadInput } else { Exit::Usage }
+    let has_nodes = ["--endpoint", "--admin", "--data"].into_iter().any(is)
+        || std::env::var_os("DRIFTKV_ENDPOINTS").is_some_and(|words| !words.is_empty());
+    if is("lab") && is("check") && (is("--format") || !has_nodes) { Exit::BadInput } else { Exit::Usage }
 }
 
 async fn run(command: Command) -> Result<(), Failure> {

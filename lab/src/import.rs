@@ -17,7 +17,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::read_run;
+pub use run::{RunHistory, read_run};
 
 /// How deep values may be nested.
 const DEPTH_MAX: usize = 100;

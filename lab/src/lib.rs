@@ -9,6 +9,7 @@ pub mod history;
 pub mod import;
 pub mod judges;
 pub mod load;
+pub mod offline;
 pub mod plan;
 pub mod results;
 pub mod run_dir;

@@ -5,7 +5,7 @@ use driftkv_lab::judges::linearizable::{self, Choice, Finding, Model, Report, Sh
 use driftkv_lab::judges::{Budget, Verdict};
 use serde_json::json;
 
-use crate::args::lab::{HistoryArgs, HistoryFormat, HistoryModel};
+use crate::args::lab::{HistoryFormat, HistoryModel, JudgeArgs};
 use crate::args::{CheckArgs, Output};
 use crate::error::{Exit, Failure};
 use crate::input;
@@ -25,8 +25,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let imported = import::read(&bytes, self::format(format), model, args.history.initial.as_deref())
         .map_err(|error| bad(format!("{}: {error}", file.display())))?;
     drop(bytes);
-    let choice = if args.history.search_only { Choice::SearchOnly } else { Choice::Fastest };
-    let report = linearizable::check(&imported.account, model, &budget(&args.history), choice);
+    let judges = &args.history.judges;
+    let report = linearizable::check(&imported.account, model, &judges.budget(), judges.choice());
     show(args, &imported, &report)?;
     match report.verdict {
         Verdict::Valid => Ok(()),
@@ -40,9 +40,17 @@ fn bad(message: String) -> Failure {
     Failure::new(Exit::BadInput, message)
 }
 
-fn budget(args: &HistoryArgs) -> Budget {
-    let memory_bytes = usize::try_from(u64::from(args.budget_memory) << 20).unwrap_or(usize::MAX);
-    Budget { time: args.budget, memory_bytes }
+impl JudgeArgs {
+    /// What the search may use.
+    pub(super) fn budget(&self) -> Budget {
+        let memory_bytes = usize::try_from(u64::from(self.budget_memory) << 20).unwrap_or(usize::MAX);
+        Budget { time: self.budget, memory_bytes }
+    }
+
+    /// Who judges.
+    pub(super) fn choice(&self) -> Choice {
+        if self.search_only { Choice::SearchOnly } else { Choice::Fastest }
+    }
 }
 
 fn format(format: HistoryFormat) -> Format {

@@ -6,20 +6,34 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::Imported;
-use crate::history::{ContextIn, Intent, Op, ReadError, Reader, Record};
+use crate::history::{ContextIn, Header, Intent, Op, ReadError, Reader, Record};
 use crate::judges::account::{Account, Covers, Did, Key, NEVER, Names, Operation, Seen, TIME_MAX, Value};
 use crate::load::Status;
 
 #[cfg(test)]
 mod tests;
 
-/// Reads the history at `path`. Errors: it cannot be read, or has a line that is no record.
-pub fn read_run(path: &Path) -> Result<Imported, ReadError> {
+/// A history of ours, to be judged.
+#[derive(Debug)]
+pub struct RunHistory {
+    /// Its first line.
+    pub header: Header,
+    /// All others.
+    pub imported: Imported,
+    /// Of a last line that is cut off, and left out.
+    pub torn_bytes: Option<u64>,
+}
+
+/// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record.
+pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory, ReadError> {
     let mut run = Run::default();
-    for (line, record) in (2..).zip(Reader::open(path)?) {
-        run.add(line, &record?);
+    let mut reader = Reader::open(path)?;
+    for (line, record) in (2..).zip(&mut reader) {
+        let record = record?;
+        look(&record);
+        run.add(line, &record);
     }
-    Ok(run.finish())
+    Ok(RunHistory { header: reader.header().clone(), imported: run.finish(), torn_bytes: reader.torn_bytes() })
 }
 
 /// A write whose context is looked up when all answers are known.

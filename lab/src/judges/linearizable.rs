@@ -168,6 +168,11 @@ fn of_outcome(account: &Account, key: &Key, model: Model, outcome: Outcome) -> O
 }
 
 fn finding(account: &Account, key: &Key, method: Method, verdict: Verdict, why: String, places: &[usize]) -> Finding {
+    Finding { key: key.name.clone(), verdict, method, why, witness: shown(account, key, places) }
+}
+
+/// Operations of `key`, by their places, as they are told.
+pub fn shown(account: &Account, key: &Key, places: &[usize]) -> Vec<Shown> {
     let operations = places.iter().filter_map(|place| key.operations.get(*place));
     let shown = |operation: &Operation| Shown {
         process: operation.process,
@@ -176,7 +181,7 @@ fn finding(account: &Account, key: &Key, method: Method, verdict: Verdict, why: 
         end: operation.is_known().then_some(operation.end),
         what: words::did(account, key, &operation.did),
     };
-    Finding { key: key.name.clone(), verdict, method, why, witness: operations.map(shown).collect() }
+    operations.map(shown).collect()
 }
 
 impl Report {

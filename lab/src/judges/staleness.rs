@@ -20,6 +20,8 @@ pub struct Stale {
     pub reads: u64,
     /// Of these.
     pub stale: u64,
+    /// Of the stale: those that brought something though a delete had begun, which may have taken away what is missed. In real time only.
+    pub maybe_deleted: u64,
     /// Of each stale read, in the order of the keys: from the end of the first newer write to the start of the read.
     #[serde(skip)]
     pub ages: Vec<i64>,
@@ -33,6 +35,8 @@ pub struct Stale {
 /// All about reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Staleness {
+    /// Reads that brought something, or nothing.
+    pub reads: u64,
     /// As regular registers have it.
     pub real_time: Stale,
     /// As siblings have it.
@@ -41,6 +45,8 @@ pub struct Staleness {
     pub phantom: u64,
     /// Reads that ended before the write of what they brought began.
     pub future: u64,
+    /// Some of both.
+    pub strange: Vec<(String, usize)>,
     /// Reads that brought more than one value.
     pub conflicts: u64,
     /// Keys with too many writes for causes.
@@ -66,6 +72,7 @@ impl Staleness {
         for (place, operation) in key.operations.iter().enumerate() {
             let Did::Read(seen @ (Seen::One(_) | Seen::Many(_))) = &operation.did else { continue };
             let brought = values(seen);
+            self.reads += 1;
             self.conflicts += u64::from(brought.len() > 1);
             let unknown = |value: &Value| {
                 let may_be_deleted = *value == NIL && !versions.deletes.is_empty();
@@ -76,6 +83,9 @@ impl Staleness {
             let (is_phantom, is_future) = (brought.iter().any(unknown), brought.iter().any(later));
             self.phantom += u64::from(is_phantom);
             self.future += u64::from(is_future);
+            if (is_phantom || is_future) && self.strange.len() < SHOWN_MAX {
+                self.strange.push((key.name.clone(), place));
+            }
             // A phantom is of no version, and nothing is newer than the future.
             if is_phantom || is_future || versions.first_end_after(BEFORE_ALL) >= operation.start {
                 continue;
@@ -85,6 +95,9 @@ impl Staleness {
             let since = versions.first_end_after(version.end);
             if since < operation.start {
                 self.real_time.add(key, place, operation.start - since, versions.behind(version, operation));
+                let has_begun = versions.deletes.first().is_some_and(|(start, _)| *start <= operation.end);
+                let is_empty = brought.is_empty() || brought == [NIL];
+                self.real_time.maybe_deleted += u64::from(has_begun && !is_empty);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The flags with which `driftkv lab check` judges a history that another tool recorded.
+//! The flags with which `driftkv lab check` judges histories, its own and those of other tools, without a cluster.
 
 use std::time::Duration;
 
@@ -18,15 +18,46 @@ pub struct HistoryArgs {
     /// What each key held at first, written as in the file [default: nothing]
     #[arg(long, value_name = "VALUE", requires = "format", allow_hyphen_values = true)]
     pub initial: Option<String>,
+    #[command(flatten)]
+    pub judges: JudgeArgs,
+}
+
+/// What judges may use, and what must hold.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How histories are judged")]
+pub struct JudgeArgs {
+    /// What must hold for exit code 0 [default: what the run's quorums and read mode promise]
+    #[arg(long, value_enum, value_name = "PROPERTY", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["format", "endpoint", "admin", "data"])]
+    pub expect: Vec<Expected>,
     /// How long the search may take, all keys together
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "format", default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
     pub budget: Duration,
     /// How much memory the search may take for what it remembers, in MiB
-    #[arg(long, value_name = "MIB", requires = "format", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub budget_memory: u32,
     /// Search every key, also those that the faster test decides: a second opinion
-    #[arg(long, requires = "format")]
+    #[arg(long)]
     pub search_only: bool,
+}
+
+/// A property of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Expected {
+    /// Reads bring what was written, not before it was; always expected
+    Written,
+    /// Reads miss no write that was acknowledged before they began
+    Fresh,
+    /// A session sees its own writes
+    ReadYourWrites,
+    /// A session sees again what it saw
+    MonotonicReads,
+    /// Whoever sees a write sees what its session wrote before
+    MonotonicWrites,
+    /// Whoever sees a write sees what its session had read before
+    WritesFollowReads,
+    /// Some order of all operations, each within its interval, explains all answers
+    Linearizable,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
