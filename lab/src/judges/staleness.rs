@@ -1,8 +1,10 @@
 //! Stale reads: how often, how old, how many versions behind (research/lab.md 3.3), in real time and by causes.
 //! Real time: a read that brought `v` is stale iff an acknowledged write that had ended before the read started began after `v` had ended. Of
-//! siblings, and of the deletes that an empty answer may stand for, the newest counts: it is stale only if all of them are.
+//! siblings, and of the deletes that an empty answer may stand for, the newest counts: it is stale only if all of them are. A read that brought
+//! something though a delete had begun is not called so: the delete may have taken away what is missed; by causes it is judged all the same.
 //! By causes: a read misses an acknowledged write that had ended before it started and is not in down of what it brought.
 //! A `v` of unknown outcome ends with the first read that returned it and that is not from the future (stricter).
+//! Revived: an acknowledged delete that had ended before the read started had seen what it brought. Only what the delete itself covers counts.
 //! Phantom and future reads are counted apart, and so are reads of siblings; failed reads are not here. The denominator is the reads with an
 //! acknowledged write before them.
 
@@ -10,7 +12,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::account::{Account, BEFORE_ALL, Did, Key, NEVER, NIL, Operation, Seen, Value};
+use super::account::{Account, BEFORE_ALL, Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
 use super::causal::Causes;
 
 /// Stale reads of one kind.
@@ -20,7 +22,7 @@ pub struct Stale {
     pub reads: u64,
     /// Of these.
     pub stale: u64,
-    /// Of the stale: those that brought something though a delete had begun, which may have taken away what is missed. In real time only.
+    /// Not of the stale: those that brought something older though a delete had begun. In real time only.
     pub maybe_deleted: u64,
     /// Of each stale read, in the order of the keys: from the end of the first newer write to the start of the read.
     #[serde(skip)]
@@ -47,6 +49,10 @@ pub struct Staleness {
     pub future: u64,
     /// Some of both.
     pub strange: Vec<(String, usize)>,
+    /// Reads that brought what a delete had replaced that was acknowledged before.
+    pub revived: u64,
+    /// Some of them.
+    pub revived_shown: Vec<(String, usize)>,
     /// Reads that brought more than one value.
     pub conflicts: u64,
     /// Keys with too many writes for causes.
@@ -61,6 +67,7 @@ pub fn check(account: &Account) -> Staleness {
     let mut staleness = Staleness::default();
     for key in &account.keys {
         staleness.real_time(key);
+        staleness.revived(key);
         staleness.by_causes(key);
     }
     staleness
@@ -94,10 +101,26 @@ impl Staleness {
             let Some(version) = versions.newest(brought, operation) else { continue };
             let since = versions.first_end_after(version.end);
             if since < operation.start {
-                self.real_time.add(key, place, operation.start - since, versions.behind(version, operation));
                 let has_begun = versions.deletes.first().is_some_and(|(start, _)| *start <= operation.end);
-                let is_empty = brought.is_empty() || brought == [NIL];
-                self.real_time.maybe_deleted += u64::from(has_begun && !is_empty);
+                if has_begun && !(brought.is_empty() || brought == [NIL]) {
+                    self.real_time.maybe_deleted += 1;
+                    continue;
+                }
+                self.real_time.add(key, place, operation.start - since, versions.behind(version, operation));
+            }
+        }
+    }
+
+    fn revived(&mut self, key: &Key) {
+        let gone = deleted(key);
+        for (place, operation) in key.operations.iter().enumerate() {
+            let Did::Read(seen) = &operation.did else { continue };
+            let is_gone = |value: &Value| gone.get(value).is_some_and(|end| *end < operation.start);
+            if values(seen).iter().any(is_gone) {
+                self.revived += 1;
+                if self.revived_shown.len() < SHOWN_MAX {
+                    self.revived_shown.push((key.name.clone(), place));
+                }
             }
         }
     }
@@ -248,6 +271,19 @@ fn end_unknown(by_value: &mut HashMap<Value, Version>, key: &Key) {
     for (value, version) in by_value.iter_mut().filter(|(_, version)| version.end >= NEVER) {
         version.end = first_read.get(value).copied().unwrap_or(NEVER);
     }
+}
+
+/// When the first acknowledged delete ended of those that had seen a value.
+fn deleted(key: &Key) -> HashMap<Value, i64> {
+    let mut gone: HashMap<Value, i64> = HashMap::new();
+    for operation in key.operations.iter().filter(|operation| operation.is_known()) {
+        let Did::Replace { is_delete: true, covers: Covers::These(values), .. } = &operation.did else { continue };
+        for value in values {
+            let end = gone.entry(*value).or_insert(operation.end);
+            *end = operation.end.min(*end);
+        }
+    }
+    gone
 }
 
 fn latest_deletes(all: &[Version]) -> Vec<(i64, Version)> {

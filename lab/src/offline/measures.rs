@@ -18,6 +18,8 @@ pub struct Values {
     pub phantom: u64,
     /// Reads that ended before the write of what they brought began.
     pub future: u64,
+    /// Reads that brought what a delete had replaced that was acknowledged before they began.
+    pub revived: u64,
     /// Reads that brought more than one value.
     pub conflicts: u64,
 }
@@ -40,7 +42,7 @@ pub struct StaleReads {
     pub reads: u64,
     /// Of these.
     pub stale: u64,
-    /// Of the stale: those that a delete may explain. They convict nobody.
+    /// Not of the stale: reads that brought something older, which a delete may explain.
     pub maybe_deleted: u64,
     /// The share of stale ones; `None`: there were no reads.
     pub rate: Option<f64>,
@@ -97,8 +99,8 @@ impl Spread {
 
 impl Values {
     pub(super) fn of(staleness: &Staleness) -> Self {
-        let Staleness { reads, phantom, future, conflicts, .. } = *staleness;
-        Self { reads, phantom, future, conflicts }
+        let Staleness { reads, phantom, future, revived, conflicts, .. } = *staleness;
+        Self { reads, phantom, future, revived, conflicts }
     }
 }
 
@@ -110,6 +112,7 @@ impl Add for Values {
             reads: self.reads + other.reads,
             phantom: self.phantom + other.phantom,
             future: self.future + other.future,
+            revived: self.revived + other.revived,
             conflicts: self.conflicts + other.conflicts,
         }
     }
@@ -132,7 +135,7 @@ impl StaleReads {
             examples: examples
                 .map(|(((key, place), age), (least, _))| {
                     let why = format!("{least} or more versions behind, {:.3} ms old", *age as f64 / 1e6);
-                    example(account, key, why, &[*place])
+                    example(account, key, why, &[missed(account, key, *place, *age), Some(*place)])
                 })
                 .collect(),
         }
@@ -169,12 +172,23 @@ impl Distance {
     }
 }
 
-/// Operations of `key`, by their places.
-pub(super) fn example(account: &Account, key: &str, why: String, places: &[usize]) -> Example {
+/// The first write that the read at `place` misses: it had ended `age` before.
+fn missed(account: &Account, key: &str, place: usize, age: i64) -> Option<usize> {
+    let key = named(account, key)?;
+    let end = key.operations.get(place)?.start - age;
+    key.operations.iter().position(|other| other.end == end && !other.did.only_observes())
+}
+
+fn named<'a>(account: &'a Account, key: &str) -> Option<&'a Key> {
     // Keys are in the order of their names.
-    let found = account.keys.binary_search_by(|other| other.name.as_str().cmp(key)).ok();
-    match found.and_then(|place| account.keys.get(place)) {
-        Some(key) => example_of(account, key, why, places),
+    account.keys.get(account.keys.binary_search_by(|other| other.name.as_str().cmp(key)).ok()?)
+}
+
+/// Operations of `key`, by their places.
+pub(super) fn example(account: &Account, key: &str, why: String, places: &[Option<usize>]) -> Example {
+    let places: Vec<usize> = places.iter().flatten().copied().collect();
+    match named(account, key) {
+        Some(key) => example_of(account, key, why, &places),
         None => Example { key: key.to_owned(), why, operations: Vec::new() },
     }
 }

@@ -35,7 +35,7 @@ pub struct RunVerdict {
     pub properties: Vec<Judged>,
     /// What reads brought.
     pub values: Values,
-    /// Some of the phantom and future ones.
+    /// Some of the phantom, future and revived ones.
     pub value_examples: Vec<Example>,
     /// Stale reads as regular registers have them.
     pub stale_in_real_time: StaleReads,
@@ -176,7 +176,7 @@ fn properties(
         Property::Written => (values.reads, values.phantom + values.future, 0),
         Property::Fresh => {
             // A read that is stale by both definitions is counted by the one that finds more of them.
-            let stale = real_time.stale.saturating_sub(real_time.maybe_deleted).max(causal.stale);
+            let stale = real_time.stale.max(causal.stale) + values.revived;
             (real_time.reads.max(causal.reads), stale, unjudged)
         }
         Property::ReadYourWrites => guarantee(&sessions.read_your_writes),
@@ -206,8 +206,8 @@ fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
     let of = |words: &str, guarantee: &Guarantee| -> Vec<Example> {
         let shown = guarantee.shown.iter().take(EXAMPLES_MAX);
         let told = |Violation { key, read, missed, seen }: &Violation| {
-            let places: Vec<usize> = [Some(*missed), *seen, Some(*read)].into_iter().flatten().collect();
-            example(account, key, format!("{words}: the read misses the first of these"), &places)
+            let why = format!("{words}: the read misses the first of these");
+            example(account, key, why, &[Some(*missed), *seen, Some(*read)])
         };
         shown.map(told).collect()
     };
@@ -221,9 +221,13 @@ fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
 }
 
 fn strange(account: &Account, staleness: &Staleness) -> Vec<Example> {
-    let why = "never written, refused, or read before it was written";
-    let shown = staleness.strange.iter().take(EXAMPLES_MAX);
-    shown.map(|(key, place)| example(account, key, why.to_owned(), &[*place])).collect()
+    let of = |why: &str, shown: &[(String, usize)]| -> Vec<Example> {
+        let shown = shown.iter().take(EXAMPLES_MAX);
+        shown.map(|(key, place)| example(account, key, why.to_owned(), &[Some(*place)])).collect()
+    };
+    let mut examples = of("never written, refused, or read before it was written", &staleness.strange);
+    examples.extend(of("a delete that was acknowledged before had replaced it", &staleness.revived_shown));
+    examples
 }
 
 /// Of each session guarantee.

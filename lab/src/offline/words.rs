@@ -28,18 +28,15 @@ impl fmt::Display for RunVerdict {
                 self.values.conflicts, self.values.reads
             )?;
         }
-        report(out, "registers, by zones", &self.registers)?;
-        report(out, "with siblings or deletes, by search", &self.siblings)?;
+        report(out, "plain registers, by zones", &self.registers)?;
+        report(out, "siblings or deletes, by search", &self.siblings)?;
         distance(out, &self.distance)?;
         let examples = [&self.value_examples, &self.session_examples].into_iter().flatten();
         examples.chain(self.distance.worst.iter()).try_for_each(|shown| write!(out, "\n{}", example(shown)))?;
-        for stale in [&self.stale_in_real_time, &self.stale_by_causes] {
-            stale
-                .examples
-                .iter()
-                .take(EXAMPLES_MAX)
-                .try_for_each(|shown| write!(out, "\nstale: {}", example(shown)))?;
-        }
+        // Most reads that are stale by one definition are so by the other.
+        let kinds = [&self.stale_in_real_time.examples, &self.stale_by_causes.examples];
+        let stale = kinds.into_iter().find(|examples| !examples.is_empty()).into_iter().flatten();
+        stale.take(EXAMPLES_MAX).try_for_each(|shown| write!(out, "\nstale: {}", example(shown)))?;
         let findings = [&self.registers, &self.siblings].into_iter().flat_map(|report| &report.findings);
         findings.take(EXAMPLES_MAX).try_for_each(|found| write!(out, "\n{}", finding(found)))
     }
@@ -114,7 +111,11 @@ fn line(judged: &Judged) -> String {
         Outcome::Unknown => "unknown",
         Outcome::Violated => "violated",
     };
-    let what = if judged.property == Property::Linearizable { "keys" } else { "times" };
+    let what = match judged.property {
+        Property::Linearizable => "keys",
+        Property::MonotonicWrites | Property::WritesFollowReads => "chances",
+        _ => "reads",
+    };
     let mut text =
         format!("{:<20} {outcome:<9} {} of {} {what}", name(judged.property), judged.violations, judged.opportunities);
     if judged.unknown_keys > 0 {
@@ -146,7 +147,7 @@ fn stale(out: &mut fmt::Formatter<'_>, title: &str, stale: &StaleReads) -> fmt::
     };
     writeln!(out, "{title}: {} of {} reads ({interval})", stale.stale, stale.reads)?;
     if stale.maybe_deleted > 0 {
-        writeln!(out, "  a delete may explain {} of them, which therefore convict nobody", stale.maybe_deleted)?;
+        writeln!(out, "  and {} brought something older, which a delete may explain", stale.maybe_deleted)?;
     }
     if let Some(age) = stale.age_ns {
         writeln!(out, "  age: {}", spread(age, ms))?;
@@ -169,7 +170,7 @@ fn report(out: &mut fmt::Formatter<'_>, title: &str, report: &Report) -> fmt::Re
     }
     writeln!(
         out,
-        "{keys} keys {title}: {} linearizable, {} not, {} unknown",
+        "{title}: {keys} keys, {} linearizable, {} not, {} unknown",
         report.valid, report.invalid, report.unknown
     )
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::brute;
 use super::random::{Random, histories, key};
 use super::sessions::{cover_what_began_before, down};
 use crate::judges::account::{Account, Covers, Did, Key, NEVER, Operation, Seen, Value};
@@ -41,6 +42,38 @@ fn a_read_is_causally_stale_iff_an_acknowledged_write_is_not_below_what_it_broug
         stale += expected.len();
     }
     assert!(stale > 100, "{stale}");
+}
+
+/// Whoever covers a value has seen it: here, what was over before.
+fn cover_what_was_there(key: &mut Key) {
+    let before = key.clone();
+    for operation in &mut key.operations {
+        let start = operation.start;
+        let was_there = |value: &Value| {
+            let writes = |other: &&Operation| matches!(&other.did, Did::Replace { id, .. } if id == value);
+            before.operations.iter().find(writes).is_some_and(|write| write.end < start)
+        };
+        if let Did::Replace { covers: Covers::These(values), .. } = &mut operation.did {
+            *values = values.iter().copied().filter(was_there).collect();
+        }
+    }
+}
+
+#[test]
+fn what_some_order_of_siblings_explains_is_neither_stale_nor_revived() {
+    let (mut honest, mut found) = (0, 0);
+    for seed in 0..histories() {
+        let mut key = key(&mut Random(seed), Model::Siblings, 7, true);
+        cover_what_was_there(&mut key);
+        let Staleness { real_time, causal, revived, .. } = check(&key);
+        let counts = [real_time.stale, causal.stale, revived];
+        if brute::is_linearizable(&key, Model::Siblings) {
+            assert_eq!(counts, [0; 3], "seed {seed}: {key:#?}");
+            honest += 1;
+        }
+        found += revived;
+    }
+    assert!(honest > histories() / 20 && found > 0, "{honest} honest, {found} revived");
 }
 
 #[test]
@@ -139,6 +172,25 @@ fn phantom_future_and_conflicting_reads_are_counted_apart() {
         of(vec![put(1, &[], 0, 1), put(2, &[], 20, 21), read(&[9], 5, 6), read(&[2], 7, 8), read(&[1, 2], 30, 31)]);
     assert_eq!((found.phantom, found.future, found.conflicts), (1, 1, 1));
     assert_eq!((found.real_time.reads, found.real_time.stale), (1, 0), "only the last is a read of what may be judged");
+}
+
+#[test]
+fn what_a_delete_had_seen_is_revived_and_what_stood_beside_is_not_stale() {
+    let put = |id: u32, start| {
+        let did = Did::Replace { id: Value(id), is_delete: false, covers: Covers::These(Box::default()) };
+        at(did, start, start + 1)
+    };
+    let delete = |covers: &[Value], start, end| {
+        at(Did::Replace { id: Value(9), is_delete: true, covers: Covers::These(covers.into()) }, start, end)
+    };
+    let read = |value, start| at(Did::Read(Seen::Many([Value(value)].into())), start, start + 1);
+    let counts = |found: Staleness| (found.revived, found.real_time.stale, found.real_time.maybe_deleted);
+    let two = [put(1, 0), put(2, 10)];
+    let then = |more: Vec<Operation>| counts(of(two.iter().cloned().chain(more).collect()));
+    assert_eq!(then(vec![delete(&[Value(2)], 20, 21), read(1, 30)]), (0, 0, 1), "2 was taken away, and 1 is left");
+    assert_eq!(then(vec![delete(&[Value(2)], 20, 21), read(2, 30)]), (1, 0, 1), "2 is back");
+    assert_eq!(then(vec![delete(&[Value(2)], 20, 30), read(2, 30)]), (0, 0, 0), "the delete was under way");
+    assert_eq!(then(vec![delete(&[Value(2)], 20, NEVER), read(2, 30)]), (0, 0, 0), "perhaps it never came");
 }
 
 #[test]
