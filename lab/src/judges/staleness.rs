@@ -273,17 +273,27 @@ fn end_unknown(by_value: &mut HashMap<Value, Version>, key: &Key) {
     }
 }
 
-/// When the first acknowledged delete ended of those that had seen a value.
+/// When the first acknowledged delete ended of those that had seen a value, and began after its write had ended: a client that still tries
+/// to write it may do so once more.
 fn deleted(key: &Key) -> HashMap<Value, i64> {
     let mut gone: HashMap<Value, i64> = HashMap::new();
+    let written: HashMap<Value, i64> = key.operations.iter().filter_map(written).collect();
     for operation in key.operations.iter().filter(|operation| operation.is_known()) {
         let Did::Replace { is_delete: true, covers: Covers::These(values), .. } = &operation.did else { continue };
-        for value in values {
+        for value in values.iter().filter(|value| written.get(value).is_some_and(|end| *end < operation.start)) {
             let end = gone.entry(*value).or_insert(operation.end);
             *end = operation.end.min(*end);
         }
     }
     gone
+}
+
+/// What a write names, and when that ended.
+fn written(operation: &Operation) -> Option<(Value, i64)> {
+    match &operation.did {
+        Did::Replace { id, .. } => Some((*id, operation.end)),
+        _ => None,
+    }
 }
 
 fn latest_deletes(all: &[Version]) -> Vec<(i64, Version)> {

@@ -22,6 +22,8 @@ pub struct Conditions {
     pub w: Option<u32>,
     /// Answers of sloppy quorums, in which others stand in for owners.
     pub sloppy_answers: u64,
+    /// Writes that were sent more than once: one may be applied again, after a delete that had seen it.
+    pub retried_writes: u64,
     /// Requests of which the history does not say N, R or W.
     pub untold: u64,
 }
@@ -36,6 +38,7 @@ impl Conditions {
         let is_read = matches!(record.op, Op::Get | Op::RmwGet);
         let (quorum, asked) = if is_read { (&mut self.r, record.r) } else { (&mut self.w, record.w) };
         *quorum = quorum.iter().copied().chain(asked).min();
+        self.retried_writes += u64::from(!is_read && record.attempts > 1);
         self.n = self.n.max(record.n);
         self.untold += u64::from(record.n.is_none() || asked.is_none());
     }

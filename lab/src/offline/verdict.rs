@@ -75,7 +75,7 @@ pub fn judge(
     budget: &Budget,
     choice: Choice,
 ) -> Result<RunVerdict, ReadError> {
-    let path = if directory.is_dir() { directory.join("history.jsonl") } else { directory.to_owned() };
+    let path = if directory.is_file() { directory.to_owned() } else { directory.join("history.jsonl") };
     let mut conditions = Conditions::default();
     let history = import::read_run(&path, |record| conditions.add(record))?;
     conditions.read_mode.clone_from(&history.header.read_mode);
@@ -109,7 +109,7 @@ fn judged(
     let value_examples = strange(&account, &staleness);
     let session_examples = examples(&account, &sessions);
     let linearizability = Linearizability::of(account, budget, choice);
-    let mut properties = properties(&staleness, &values, &sessions, &linearizability, &left_out);
+    let mut properties = properties(&conditions, &staleness, &values, &sessions, &linearizability, &left_out);
     for judged in &mut properties {
         judged.is_expected = match expected {
             Some(expected) => Some(judged.property == Property::Written || expected.contains(&judged.property)),
@@ -162,6 +162,7 @@ impl Linearizability {
 }
 
 fn properties(
+    conditions: &Conditions,
     staleness: &Staleness,
     values: &Values,
     sessions: &Sessions,
@@ -175,8 +176,9 @@ fn properties(
     let of = |property| match property {
         Property::Written => (values.reads, values.phantom + values.future, 0),
         Property::Fresh => {
+            let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
             // A read that is stale by both definitions is counted by the one that finds more of them.
-            let stale = real_time.stale.max(causal.stale) + values.revived;
+            let stale = real_time.stale.max(causal.stale) + revived;
             (real_time.reads.max(causal.reads), stale, unjudged)
         }
         Property::ReadYourWrites => guarantee(&sessions.read_your_writes),

@@ -191,6 +191,10 @@ fn what_a_delete_had_seen_is_revived_and_what_stood_beside_is_not_stale() {
     assert_eq!(then(vec![delete(&[Value(2)], 20, 21), read(2, 30)]), (1, 0, 1), "2 is back");
     assert_eq!(then(vec![delete(&[Value(2)], 20, 30), read(2, 30)]), (0, 0, 0), "the delete was under way");
     assert_eq!(then(vec![delete(&[Value(2)], 20, NEVER), read(2, 30)]), (0, 0, 0), "perhaps it never came");
+    let mut late = put(3, 19);
+    late.end = 25;
+    let late = [late, delete(&[Value(3)], 20, 21), read(3, 30)];
+    assert_eq!(counts(of(late.to_vec())), (0, 0, 0), "its client may have sent it again");
 }
 
 #[test]
