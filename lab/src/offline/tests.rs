@@ -133,6 +133,11 @@ fn what_nobody_wrote_and_what_a_delete_took_away_is_found_whatever_the_quorums()
     assert_eq!(judged(&deleted(&[])).verdict, Outcome::Holds);
     let verdict = judged(&deleted(&["0.0"]));
     assert_eq!((verdict.verdict, verdict.values.revived), (Outcome::Violated, 1), "{verdict}");
+    let mut again = deleted(&["0.0"]);
+    again[0] = with(again[0].clone(), json!({ "attempts": 2 }));
+    let verdict = judged(&again);
+    assert_eq!((verdict.verdict, verdict.values.revived), (Outcome::Holds, 1), "its first attempt may come late");
+    assert!(verdict.to_string().contains("revived: 1 reads"), "{verdict}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ impl fmt::Display for RunVerdict {
                 self.values.conflicts, self.values.reads
             )?;
         }
+        self.revived(out)?;
         report(out, "plain registers, by zones", &self.registers)?;
         report(out, "siblings or deletes, by search", &self.siblings)?;
         distance(out, &self.distance)?;
@@ -76,6 +77,17 @@ impl RunVerdict {
             let _ = write!(text, "; {} answers of sloppy quorums, which promise nothing", conditions.sloppy_answers);
         }
         text
+    }
+
+    fn revived(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.conditions.retried_writes {
+            0 => "",
+            _ => "; writes were sent more than once, and one may have been applied again, so this convicts nobody",
+        };
+        match self.values.revived {
+            0 => Ok(()),
+            count => writeln!(out, "revived: {count} reads brought what an acknowledged delete had replaced{why}"),
+        }
     }
 
     fn left(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
