@@ -44,12 +44,13 @@ bench: ## three durable nodes under load beside a calibration of this machine: B
 	cargo build --quiet --release --locked -p driftkv-node -p driftkv-tests --bin driftkv-node --bin bench
 	@"$${CARGO_TARGET_DIR:-target}/release/bench"
 
-test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input, every fault at every call of the operator
+test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input, 100,000 histories a judge, every fault at every call of the operator
 	cargo build --quiet --locked --workspace --bins
 	SEEDS=20000 cargo run --quiet --locked -p driftkv-tests --bin sim
 	STORM_SECONDS=600 cargo test --locked -p driftkv-tests --test storm -- --nocapture
 	DAMAGE_TRIALS=500 cargo test --locked -p driftkv-node --lib store::tests::damage -- --nocapture
 	PROPTEST_CASES=20000 cargo test --locked -p driftkv-tests --test decoders
+	JUDGE_HISTORIES=100000 cargo test --locked -p driftkv-lab judges
 	CALLS=all cargo test --locked --workspace --features driftkv-tests/e2e --test control_plane
 
 e2e: ## the operator and its clusters on a real Kubernetes: that of KUBECONFIG, else one of its own (Linux, root, Go); ONLY=words chooses

@@ -45,12 +45,17 @@ impl Endpoints {
     /// The same; `None` if no nodes were named and `up` left no cluster in the default directory.
     pub fn find_any(connection: &Connection) -> Result<Option<Self>, Failure> {
         admin::speak(connection.admin_token_file.as_deref())?;
-        let is_named = !connection.endpoint.is_empty() || !connection.admin.is_empty() || connection.data.is_some();
         let environment = std::env::var("DRIFTKV_ENDPOINTS").unwrap_or_default();
-        match is_named || !environment.trim().is_empty() || ClusterFile::read(&data_dir(None))?.is_some() {
+        match Self::are_named(connection) || ClusterFile::read(&data_dir(None))?.is_some() {
             true => Self::choose(connection, &environment).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// Flags or the environment name nodes.
+    pub fn are_named(connection: &Connection) -> bool {
+        let is_flag = !connection.endpoint.is_empty() || !connection.admin.is_empty() || connection.data.is_some();
+        is_flag || std::env::var("DRIFTKV_ENDPOINTS").is_ok_and(|words| !words.trim().is_empty())
     }
 
     fn choose(connection: &Connection, environment: &str) -> Result<Self, Failure> {

@@ -20,6 +20,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   3  not found: the key has no live value
   4  unavailable: no node answers, or too few for the quorum or the deadline
   5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
+`lab check` of histories, without a cluster: 0 holds, 1 violated, 2 unknown, 64 bad input or wrong usage
 
 Environment:
   DRIFTKV_ENDPOINTS  client addresses of nodes, by commas, as --endpoint
@@ -28,16 +29,20 @@ Environment:
 /// The exit code of a failed command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Something else than the following.
-    Failed = 1,
+    /// Something else than the following; of a judge: what was promised does not hold.
+    Failed,
     /// The user should change the command or its input.
-    Usage = 2,
+    Usage,
     /// No live value.
-    NotFound = 3,
+    NotFound,
     /// Later, or through another node, it may work.
-    Unavailable = 4,
+    Unavailable,
     /// The data stands against it.
-    Conflict = 5,
+    Conflict,
+    /// A judge does not know.
+    Inconclusive,
+    /// What a judge was given is not what it should be.
+    BadInput,
 }
 
 /// A failed command, told to a person.
@@ -131,7 +136,14 @@ impl Failure {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Failed => 1,
+            Exit::Usage | Exit::Inconclusive => 2,
+            Exit::NotFound => 3,
+            Exit::Unavailable => 4,
+            Exit::Conflict => 5,
+            Exit::BadInput => 64,
+        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! `driftkv lab`: `load`, and `check` (in its own file).
+//! `driftkv lab`: `load`, and `check` (in its own file: what the store holds; `offline` judges runs without a cluster, `history` what another
+//! tool recorded).
 //! `load` finds the cluster, makes the plan, runs it, shows how it goes and what came of it.
 //! Order: plan, endpoints, experiment and directory are checked before the first request, so that a mistake leaves nothing behind.
 //! Ctrl-C ends the run in order, with what was measured so far; a second one ends it at once.
 //! Not here: sending and measuring (`driftkv_lab`), the plan from flags (`plan`), progress (`progress`), faults (`injection`, `target`).
 
 mod check;
+mod history;
 mod injection;
+mod offline;
 mod plan;
 mod progress;
 mod target;
@@ -39,6 +42,8 @@ const DOUBTS: [&str; 3] = ["saturated", "failures", "loader-limited"];
 pub async fn run(command: &LabCommand) -> Result<(), Failure> {
     match command {
         LabCommand::Load(args) => load(args).await,
+        LabCommand::Check(args) if args.history.format.is_some() => history::run(args),
+        LabCommand::Check(args) if offline::is_meant(args) => offline::run(args),
         LabCommand::Check(args) => check::run(args).await,
     }
 }

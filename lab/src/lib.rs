@@ -1,12 +1,15 @@
 //! The laboratory: drives load, records what happened, and says what it means.
 //! Reading order: `plan` (what will be asked, from a seed), `load` (asking it), `history` (what happened, request by request),
-//! `faults` (what went wrong on purpose), `check` (whether what was promised was kept), `run_dir` (the files of a run), `results` (what came of it, in numbers and as a table), `target` (whom it is done to).
+//! `faults` (what went wrong on purpose), `import` and `judges` (whether recorded operations are consistent), `offline` (whether a stored run saw what was promised), `check` (whether the store kept what was promised), `run_dir` (the files of a run), `results` (what came of it, in numbers and as a table), `target` (whom it is done to).
 //! Depends on the wire contract only: a judge shares no code with the judged.
 
 pub mod check;
 pub mod faults;
 pub mod history;
+pub mod import;
+pub mod judges;
 pub mod load;
+pub mod offline;
 pub mod plan;
 pub mod results;
 pub mod run_dir;

@@ -6,7 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use driftkv_lab::plan::{Distribution, Mix, Shape};
 
+mod history;
+
 use super::{Connection, Mode, Output, parse_patience, parse_time};
+
+pub use history::{Expected, HistoryArgs, HistoryFormat, HistoryModel, JudgeArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -17,16 +21,23 @@ pub enum LabCommand {
     /// one has ended, which finds the throughput and hides the waiting. With --rate operations leave when they are due,
     /// whether or not the cluster keeps up, and what they waited counts. docs/load.md explains the numbers.
     Load(Box<LoadArgs>),
-    /// Read what runs have written, and say whether any acknowledged write is lost
+    /// Judge what runs saw; with a cluster, say whether any acknowledged write is lost
     ///
-    /// Reads every key of the runs' histories at the cluster's read quorum (or -r). An acknowledged write may be absent only where a write that
+    /// Without a cluster it judges the runs by their histories alone: are reads stale, how old and how many versions behind; do sessions keep
+    /// their guarantees; is it linearizable, and how far from it. Exit code 0: what the run's quorums and read mode promise (or --expect) holds;
+    /// 1: it does not; 2: nobody knows; 64: bad input. docs/verdicts.md says what is promised.
+    ///
+    /// With a cluster (--endpoint, --data or DRIFTKV_ENDPOINTS) it reads every key of the runs' histories at the cluster's read quorum (or -r). An acknowledged write may be absent only where a write that
     /// had seen it, or a delete, took its place. Exit code 1 if one is lost, or a refused or damaged value is there.
-    Check(CheckArgs),
+    ///
+    /// With --format it judges a history that any tool recorded instead, and asks no cluster: is it linearizable? Exit code 0: it is; 1: it is
+    /// not; 2: nobody knows, since the budget was used up; 64: bad input. docs/verdicts.md explains formats and models.
+    Check(Box<CheckArgs>),
 }
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Directories that `lab load --out` made
+    /// Directories that `lab load --out` made; with --format, one file, or - for stdin
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// Replicas that must answer each read [default: the cluster's]
@@ -41,6 +52,8 @@ pub struct CheckArgs {
     /// How to write the verdict
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+    #[command(flatten)]
+    pub history: HistoryArgs,
     #[command(flatten)]
     pub connection: Connection,
 }

@@ -195,10 +195,11 @@ fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
     let told: u64 = retried.values().map(|of| of["count"].as_u64().unwrap()).sum();
     assert!((told..=2 * told).contains(&again), "{again} requests of {told} operations were sent again");
 
-    let verdict = up.driftkv(&["lab", "check", "run", "-o", "json"]).ended(0).json();
+    let verdict = up.driftkv(&["lab", "check", "run", "--data", ".driftkv", "-o", "json"]).ended(0).json();
     assert!(verdict["acknowledged"].as_u64() > Some(1_000) && verdict["values"].as_u64() > Some(100), "{verdict}");
     assert_eq!((&verdict["lost_count"], &verdict["wrong_count"]), (&0.into(), &0.into()), "{verdict}");
-    assert!(up.driftkv(&["lab", "check", "run"]).ended(0).text().ends_with("no acknowledged write is lost\n"));
+    let check = ["lab", "check", "run", "--data", ".driftkv"];
+    assert!(up.driftkv(&check).ended(0).text().ends_with("no acknowledged write is lost\n"));
 
     // A write that the history says was acknowledged, and that never was.
     let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
@@ -207,9 +208,9 @@ fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
     forged["value_id"] = "0.999999999".into();
     fs::write(run.join("history.jsonl"), format!("{history}{forged}\n")).unwrap();
     let lost = up
-        .driftkv(&["lab", "check", "run", "--settle", "1s"])
+        .driftkv(&[&check[..], &["--settle", "1s"]].concat())
         .ended(1)
         .told(&["lost: 1 acknowledged write; not as they should be: 0 values"]);
     assert!(lost.text().contains("0.999999999 was acknowledged and is lost"), "{}", lost.text());
-    up.driftkv(&["lab", "check", "nowhere"]).ended(2).told(&["nowhere/history.jsonl"]);
+    up.driftkv(&["lab", "check", "nowhere", "--data", ".driftkv"]).ended(2).told(&["nowhere/history.jsonl"]);
 }

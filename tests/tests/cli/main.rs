@@ -11,6 +11,7 @@ mod load;
 mod load_faults;
 mod look;
 mod manual;
+mod offline;
 mod tokens;
 mod up;
 mod watch;

@@ -1,0 +1,71 @@
+//! `driftkv lab check` without a cluster: judges runs by their histories alone.
+
+use driftkv_lab::offline::{self, Outcome, Property, RunVerdict};
+use serde_json::json;
+
+use crate::args::lab::Expected;
+use crate::args::{CheckArgs, Output};
+use crate::endpoints::Endpoints;
+use crate::error::{Exit, Failure};
+use crate::style;
+
+/// No nodes are named, or something is asked that only histories tell.
+pub fn is_meant(args: &CheckArgs) -> bool {
+    !args.history.judges.expect.is_empty() || !Endpoints::are_named(&args.connection)
+}
+
+/// Runs the command.
+pub fn run(args: &CheckArgs) -> Result<(), Failure> {
+    if args.r.is_some() {
+        return Err(bad("-r is for reading the store, and no nodes are named").hint("Name them: --endpoint or --data."));
+    }
+    let judges = &args.history.judges;
+    let expected: Vec<Property> = judges.expect.iter().map(|expected| property(*expected)).collect();
+    let expected = (!expected.is_empty()).then_some(&expected[..]);
+    let judge = |run: &std::path::PathBuf| {
+        let verdict = offline::judge(run, expected, &judges.budget(), judges.choice());
+        verdict.map_err(|error| bad(error.to_string()))
+    };
+    let verdicts = args.runs.iter().map(judge).collect::<Result<Vec<RunVerdict>, Failure>>()?;
+    let verdict = verdicts.iter().map(|run| run.verdict).max().unwrap_or_default();
+    match args.output {
+        Output::Json | Output::Yaml => {
+            style::print_value(args.output, &json!({ "verdict": verdict, "runs": verdicts }))?
+        }
+        Output::Text => {
+            let texts: Vec<String> = verdicts.iter().map(RunVerdict::to_string).collect();
+            style::print(texts.join("\n"))?;
+            eprintln!(
+                "Whether acknowledged writes are still there is asked of the store: --data .driftkv, or --endpoint HOST."
+            );
+        }
+    }
+    ended(verdict, &verdicts)
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::BadInput, message)
+}
+
+fn ended(verdict: Outcome, verdicts: &[RunVerdict]) -> Result<(), Failure> {
+    let exit = match verdict {
+        Outcome::Holds => return Ok(()),
+        Outcome::Unknown => Exit::Inconclusive,
+        Outcome::Violated => Exit::Failed,
+    };
+    let told = verdicts.iter().filter(|run| run.verdict == verdict);
+    let told: Vec<String> = told.map(|run| format!("run {}: {}", run.run, run.sentence())).collect();
+    Err(Failure::new(exit, told.join("\n")))
+}
+
+fn property(expected: Expected) -> Property {
+    match expected {
+        Expected::Written => Property::Written,
+        Expected::Fresh => Property::Fresh,
+        Expected::ReadYourWrites => Property::ReadYourWrites,
+        Expected::MonotonicReads => Property::MonotonicReads,
+        Expected::MonotonicWrites => Property::MonotonicWrites,
+        Expected::WritesFollowReads => Property::WritesFollowReads,
+        Expected::Linearizable => Property::Linearizable,
+    }
+}

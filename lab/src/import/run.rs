@@ -1,0 +1,136 @@
+//! Our own histories (`history.jsonl` of a run), as siblings with contexts.
+//! A session is a process; what a write covers is what the answer showed whose context it carried: the values of a read, or an own write.
+//! Left out: reads that brought nothing, writes that were refused or never sent. Values of other runs, and of nobody, are foreign.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use super::Imported;
+use crate::history::{ContextIn, Header, Intent, Op, ReadError, Reader, Record};
+use crate::judges::account::{Account, Covers, Did, Key, NEVER, Names, Operation, Seen, TIME_MAX, Value};
+use crate::load::Status;
+
+#[cfg(test)]
+mod tests;
+
+/// A history of ours, to be judged.
+#[derive(Debug)]
+pub struct RunHistory {
+    /// Its first line.
+    pub header: Header,
+    /// All others.
+    pub imported: Imported,
+    /// Of a last line that is cut off, and left out.
+    pub torn_bytes: Option<u64>,
+}
+
+/// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record.
+pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory, ReadError> {
+    let mut run = Run::default();
+    let mut reader = Reader::open(path)?;
+    for (line, record) in (2..).zip(&mut reader) {
+        let record = record?;
+        look(&record);
+        run.add(line, &record);
+    }
+    Ok(RunHistory { header: reader.header().clone(), imported: run.finish(), torn_bytes: reader.torn_bytes() })
+}
+
+/// A write whose context is looked up when all answers are known.
+struct Pending {
+    key: usize,
+    place: usize,
+    seq: u64,
+}
+
+#[derive(Default)]
+struct Run {
+    names: Names,
+    keys: Vec<Key>,
+    places: BTreeMap<String, usize>,
+    foreign: Vec<BTreeSet<Value>>,
+    /// What the answer of each operation showed.
+    shown: HashMap<u64, Vec<Value>>,
+    pending: Vec<Pending>,
+    left_out: u64,
+}
+
+impl Run {
+    fn add(&mut self, line: u64, record: &Record) {
+        let is_write = matches!(record.op, Op::Put | Op::Delete | Op::RmwPut);
+        let is_nothing = record.status == Status::Fail || (!is_write && record.status != Status::Ok);
+        let (Some(sent), false) = (record.sent_ns, is_nothing) else {
+            self.left_out += 1;
+            return;
+        };
+        let place = self.place(&record.key);
+        let did = if is_write { self.write(place, record) } else { self.read(place, record) };
+        let time = |ns: u64| i64::try_from(ns).unwrap_or(TIME_MAX).min(TIME_MAX);
+        let end = if record.status == Status::Info { NEVER } else { time(record.recv_ns) };
+        if let Some(key) = self.keys.get_mut(place) {
+            key.operations.push(Operation { process: record.session, source: line, start: time(sent), end, did });
+        }
+    }
+
+    fn place(&mut self, name: &str) -> usize {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        self.places.insert(name.to_owned(), self.keys.len());
+        self.keys.push(Key { name: name.to_owned(), ..Key::default() });
+        self.foreign.push(BTreeSet::new());
+        self.keys.len() - 1
+    }
+
+    fn read(&mut self, place: usize, record: &Record) -> Did {
+        let mut values = BTreeSet::new();
+        for returned in &record.returned {
+            let value = self.names.value(&returned.value_id);
+            values.insert(value);
+            let is_foreign = returned.value_id.contains('/') || returned.value_id.starts_with("unknown ");
+            if let (true, Some(foreign)) = (is_foreign, self.foreign.get_mut(place)) {
+                foreign.insert(value);
+            }
+        }
+        self.shown.entry(record.seq).or_default().extend(&values);
+        Did::Read(Seen::Many(values.into_iter().collect()))
+    }
+
+    fn write(&mut self, place: usize, record: &Record) -> Did {
+        let id = self.names.value(record.value_id.as_deref().unwrap_or_default());
+        if record.status == Status::Ok {
+            self.shown.entry(record.seq).or_default().push(id);
+        }
+        let operations = self.keys.get(place).map_or(0, |key| key.operations.len());
+        let covers = match &record.ctx_in {
+            Some(ContextIn { intent: Intent::OverwriteAll, .. }) => Covers::Everything,
+            Some(ContextIn { intent: Intent::WithContext, seq: Some(seq), .. }) => {
+                self.pending.push(Pending { key: place, place: operations, seq: *seq });
+                Covers::These(Box::default())
+            }
+            Some(ContextIn { intent: Intent::WithContext, seq: None, .. }) => {
+                // Of an earlier run: it covers what nobody here knows.
+                self.keys.get_mut(place).into_iter().for_each(|key| key.has_unknown_contexts = true);
+                Covers::Everything
+            }
+            Some(ContextIn { intent: Intent::AddSibling, .. }) | None => Covers::These(Box::default()),
+        };
+        Did::Replace { id, is_delete: record.op == Op::Delete, covers }
+    }
+
+    fn finish(mut self) -> Imported {
+        for Pending { key, place, seq } in &self.pending {
+            let operation = self.keys.get_mut(*key).and_then(|key| key.operations.get_mut(*place));
+            let Some(Did::Replace { id, covers, .. }) = operation.map(|operation| &mut operation.did) else { continue };
+            let shown = self.shown.get(seq).into_iter().flatten().copied();
+            let shown: BTreeSet<Value> = shown.filter(|value| value != id).collect();
+            *covers = Covers::These(shown.into_iter().collect());
+        }
+        for (key, foreign) in self.keys.iter_mut().zip(self.foreign) {
+            key.foreign = foreign.into_iter().collect();
+        }
+        self.keys.sort_by(|one, other| one.name.cmp(&other.name));
+        let account = Account { keys: self.keys, names: self.names };
+        Imported { account, left_out: self.left_out, other_lines: 0 }
+    }
+}

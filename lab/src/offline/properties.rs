@@ -1,0 +1,86 @@
+//! What a run may be expected to keep, and whether it did.
+
+use serde::Serialize;
+
+/// A property of what clients saw. Definitions: docs/verdicts.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Property {
+    /// Reads bring what was written, not before it was.
+    Written,
+    /// Reads miss no write that was acknowledged before they began.
+    Fresh,
+    /// A session sees its own writes.
+    ReadYourWrites,
+    /// A session sees again what it saw.
+    MonotonicReads,
+    /// Whoever sees a write sees what its session wrote before.
+    MonotonicWrites,
+    /// Whoever sees a write sees what its session had read before.
+    WritesFollowReads,
+    /// Some order of all operations, each within its interval, explains all answers.
+    Linearizable,
+}
+
+impl Property {
+    /// All, in the order in which they are told.
+    pub const ALL: [Self; 7] = [
+        Self::Written,
+        Self::Fresh,
+        Self::ReadYourWrites,
+        Self::MonotonicReads,
+        Self::MonotonicWrites,
+        Self::WritesFollowReads,
+        Self::Linearizable,
+    ];
+}
+
+/// Whether something holds; the outcome of many is the greatest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It does.
+    #[default]
+    Holds,
+    /// Not all could be judged, or nobody knows whether it was promised.
+    Unknown,
+    /// It does not.
+    Violated,
+}
+
+/// One property of one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    /// Which.
+    pub property: Property,
+    /// It counts for the verdict: the run promised it, or somebody expects it. `None`: the history does not say what was promised.
+    pub is_expected: Option<bool>,
+    /// Whether it holds, expected or not.
+    pub outcome: Outcome,
+    /// How often it could have been broken; of `linearizable`, keys.
+    pub opportunities: u64,
+    /// How often it was.
+    pub violations: u64,
+    /// Keys of which nobody knows.
+    pub unknown_keys: u64,
+}
+
+impl Judged {
+    pub(super) fn new(property: Property, opportunities: u64, violations: u64, unknown_keys: u64) -> Self {
+        let outcome = match (violations, unknown_keys) {
+            (0, 0) => Outcome::Holds,
+            (0, _) => Outcome::Unknown,
+            _ => Outcome::Violated,
+        };
+        Self { property, is_expected: Some(false), outcome, opportunities, violations, unknown_keys }
+    }
+
+    /// What it makes of the run.
+    pub fn verdict(&self) -> Outcome {
+        match self.is_expected {
+            Some(true) => self.outcome,
+            Some(false) => Outcome::Holds,
+            None => self.outcome.min(Outcome::Unknown),
+        }
+    }
+}

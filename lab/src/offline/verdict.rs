@@ -1,0 +1,236 @@
+//! The verdict of one stored run: its history is read once, each judge sees all of it that it can judge, and what is left out is counted.
+//! Order: what needs values as siblings comes first; then the keys that are registers are made so, and the others are searched.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::measures::{Distance, Example, StaleReads, Values, example};
+use super::register::{as_register, is_register};
+use super::{Conditions, Judged, Outcome, Property};
+use crate::history::ReadError;
+use crate::import::{self, RunHistory};
+use crate::judges::Budget;
+use crate::judges::account::{Account, Key, Names};
+use crate::judges::linearizable::{self, Choice, Model, Report};
+use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
+use crate::judges::staleness::{self, Staleness};
+
+/// All that is found of one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunVerdict {
+    /// Its number, as its values name it.
+    pub run: String,
+    /// The greatest of what is promised or expected.
+    pub verdict: Outcome,
+    /// How it asked.
+    pub conditions: Conditions,
+    /// Operations that were judged.
+    pub operations: usize,
+    /// Keys that they are of.
+    pub keys: usize,
+    /// What was not judged.
+    pub left_out: Left,
+    /// Each property, in the order of [`Property::ALL`].
+    pub properties: Vec<Judged>,
+    /// What reads brought.
+    pub values: Values,
+    /// Some of the phantom, future and revived ones.
+    pub value_examples: Vec<Example>,
+    /// Stale reads as regular registers have them.
+    pub stale_in_real_time: StaleReads,
+    /// Stale reads as siblings have them.
+    pub stale_by_causes: StaleReads,
+    /// The session guarantees.
+    pub sessions: Sessions,
+    /// Some of their violations.
+    pub session_examples: Vec<Example>,
+    /// Keys that are plain registers, by zones.
+    pub registers: Report,
+    /// All other keys, by search, as sets of siblings.
+    pub siblings: Report,
+    /// Gamma and Delta of the registers.
+    pub distance: Distance,
+}
+
+/// What was not judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// Operations that say nothing: not done, or reads without an answer.
+    pub operations: u64,
+    /// Keys with values of other runs, or of nobody: what was written beside this history is not known. Only phantoms and the
+    /// like of them are judged.
+    pub keys_of_others: u64,
+    /// Keys with too many writes for causes and sessions.
+    pub keys_too_large: u64,
+    /// Bytes of a torn last line: the loader was killed.
+    pub torn_bytes: u64,
+}
+
+/// Judges the run in `directory` (or the history at that path). `expected`: what must hold, in place of what the run's quorums promise.
+/// Errors: its history cannot be read.
+pub fn judge(
+    directory: &Path,
+    expected: Option<&[Property]>,
+    budget: &Budget,
+    choice: Choice,
+) -> Result<RunVerdict, ReadError> {
+    let path = if directory.is_file() { directory.to_owned() } else { directory.join("history.jsonl") };
+    let mut conditions = Conditions::default();
+    let history = import::read_run(&path, |record| conditions.add(record))?;
+    conditions.read_mode.clone_from(&history.header.read_mode);
+    Ok(judged(history, conditions, expected, budget, choice))
+}
+
+fn judged(
+    history: RunHistory,
+    conditions: Conditions,
+    expected: Option<&[Property]>,
+    budget: &Budget,
+    choice: Choice,
+) -> RunVerdict {
+    let RunHistory { header, imported, torn_bytes } = history;
+    let Account { keys, names } = imported.account;
+    let (operations, key_count) = (keys.iter().map(|key| key.operations.len()).sum(), keys.len());
+    let (own, others): (Vec<Key>, Vec<Key>) = keys.into_iter().partition(|key| key.foreign.is_empty());
+    let shared = Account { keys: others, names };
+    let values_of_shared = staleness::check(&shared);
+    let account = Account { keys: own, names: shared.names };
+    let (staleness, sessions) = (staleness::check(&account), sessions::check(&account));
+    let left_out = Left {
+        operations: imported.left_out,
+        keys_of_others: shared.keys.len() as u64,
+        keys_too_large: staleness.undecided_keys,
+        torn_bytes: torn_bytes.unwrap_or_default(),
+    };
+    let values = Values::of(&staleness) + Values::of(&values_of_shared);
+    let stale_in_real_time = StaleReads::of(&account, &staleness.real_time);
+    let stale_by_causes = StaleReads::of(&account, &staleness.causal);
+    let value_examples = strange(&account, &staleness);
+    let session_examples = examples(&account, &sessions);
+    let linearizability = Linearizability::of(account, budget, choice);
+    let mut properties = properties(&conditions, &staleness, &values, &sessions, &linearizability, &left_out);
+    for judged in &mut properties {
+        judged.is_expected = match expected {
+            Some(expected) => Some(judged.property == Property::Written || expected.contains(&judged.property)),
+            None => conditions.promise(judged.property),
+        };
+    }
+    let Linearizability { registers, siblings, distance } = linearizability;
+    RunVerdict {
+        run: header.run,
+        verdict: properties.iter().map(Judged::verdict).max().unwrap_or_default(),
+        conditions,
+        operations,
+        keys: key_count,
+        left_out,
+        properties,
+        values,
+        value_examples,
+        stale_in_real_time,
+        stale_by_causes,
+        sessions,
+        session_examples,
+        registers,
+        siblings,
+        distance,
+    }
+}
+
+struct Linearizability {
+    registers: Report,
+    siblings: Report,
+    distance: Distance,
+}
+
+impl Linearizability {
+    fn of(account: Account, budget: &Budget, choice: Choice) -> Self {
+        let Account { keys, names } = account;
+        let (plain, mut others): (Vec<Key>, Vec<Key>) = keys.into_iter().partition(is_register);
+        let plain = plain.into_iter().map(as_register).collect();
+        // The small ones first: a large one may use up the time of all.
+        others.sort_by_key(|key| key.operations.len());
+        let check = |keys: Vec<Key>, names: Names, model: Model| {
+            let account = Account { keys, names };
+            (linearizable::check(&account, model, budget, choice), account)
+        };
+        let (registers, plain) = check(plain, names, Model::Register);
+        let distance = Distance::of(&plain);
+        let (siblings, _) = check(others, plain.names, Model::Siblings);
+        Self { registers, siblings, distance }
+    }
+}
+
+fn properties(
+    conditions: &Conditions,
+    staleness: &Staleness,
+    values: &Values,
+    sessions: &Sessions,
+    linearizability: &Linearizability,
+    left: &Left,
+) -> Vec<Judged> {
+    let Linearizability { registers, siblings, .. } = linearizability;
+    let (real_time, causal) = (&staleness.real_time, &staleness.causal);
+    let unjudged = left.keys_of_others + left.keys_too_large;
+    let guarantee = |of: &Guarantee| (of.opportunities, of.violations, unjudged);
+    let of = |property| match property {
+        Property::Written => (values.reads, values.phantom + values.future, 0),
+        Property::Fresh => {
+            let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
+            // A read that is stale by both definitions is counted by the one that finds more of them.
+            let stale = real_time.stale.max(causal.stale) + revived;
+            (real_time.reads.max(causal.reads), stale, unjudged)
+        }
+        Property::ReadYourWrites => guarantee(&sessions.read_your_writes),
+        Property::MonotonicReads => guarantee(&sessions.monotonic_reads),
+        Property::MonotonicWrites => guarantee(&sessions.monotonic_writes),
+        Property::WritesFollowReads => guarantee(&sessions.writes_follow_reads),
+        Property::Linearizable => {
+            let [valid, invalid, unknown] = [
+                registers.valid + siblings.valid,
+                registers.invalid + siblings.invalid,
+                registers.unknown + siblings.unknown,
+            ]
+            .map(|count| count as u64);
+            (valid + invalid + unknown, invalid, unknown + left.keys_of_others)
+        }
+    };
+    Property::ALL
+        .into_iter()
+        .map(|property| {
+            let (opportunities, violations, unknown) = of(property);
+            Judged::new(property, opportunities, violations, unknown)
+        })
+        .collect()
+}
+
+fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
+    let of = |words: &str, guarantee: &Guarantee| -> Vec<Example> {
+        let shown = guarantee.shown.iter().take(EXAMPLES_MAX);
+        let told = |Violation { key, read, missed, seen }: &Violation| {
+            let why = format!("{words}: the read misses the first of these");
+            example(account, key, why, &[Some(*missed), *seen, Some(*read)])
+        };
+        shown.map(told).collect()
+    };
+    [
+        of("read your writes", &sessions.read_your_writes),
+        of("monotonic reads", &sessions.monotonic_reads),
+        of("monotonic writes", &sessions.monotonic_writes),
+        of("writes follow reads", &sessions.writes_follow_reads),
+    ]
+    .concat()
+}
+
+fn strange(account: &Account, staleness: &Staleness) -> Vec<Example> {
+    let of = |why: &str, shown: &[(String, usize)]| -> Vec<Example> {
+        let shown = shown.iter().take(EXAMPLES_MAX);
+        shown.map(|(key, place)| example(account, key, why.to_owned(), &[Some(*place)])).collect()
+    };
+    let mut examples = of("never written, refused, or read before it was written", &staleness.strange);
+    examples.extend(of("a delete that was acknowledged before had replaced it", &staleness.revived_shown));
+    examples
+}
+
+/// Of each session guarantee.
+const EXAMPLES_MAX: usize = 3;
