@@ -26,6 +26,8 @@ const EXPIRY: Duration = Duration::from_secs(15);
 const WANTED: Duration = Duration::from_secs(20);
 /// Anything may take this long on a machine that others use too.
 const WITHIN: Duration = Duration::from_secs(80);
+/// After this long without a change there is nothing to do.
+const QUIET: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// All four. Panics where something is wrong.
@@ -153,8 +155,20 @@ impl Stage<'_> {
         taken.duration_since(at).expect("it takes its time")
     }
 
+    /// Waits until `operator` has changed nothing for a while: no request of its is under way.
+    async fn is_quiet(&self, operator: &Operator) {
+        self.until(&format!("{} has nothing to do", operator.name), async || {
+            let writes = audit::of(&self.plane.audit_log(), operator.name);
+            let last = writes.iter().rev().find(|write| !write.is_lease()).map(|write| write.done);
+            last.is_some_and(|last| last.elapsed().is_ok_and(|since| since > QUIET))
+        })
+        .await;
+    }
+
     /// Nobody else acts when it wakes, and there is something to do: it must not.
+    /// It is stopped at rest: a request that was under way is ended by its own preconditions, if at all, and not by a lease.
     async fn stand_still(&self, mut old: Operator, next: &Operator) -> Duration {
+        self.is_quiet(&old).await;
         let at = SystemTime::now();
         old.signal(Signal::STOP);
         let taken = self.takes_over(next).await;
@@ -175,6 +189,7 @@ impl Stage<'_> {
 
     /// It must end by itself, before anybody else may begin.
     async fn cut_off(&self, mut old: Operator, next: &Operator) -> Duration {
+        self.is_quiet(&old).await;
         let at = SystemTime::now();
         old.link.cut();
         self.create("unseen").await;
