@@ -16,9 +16,8 @@ const WORKERS: u32 = 192;
 const ROUNDS: u64 = 5;
 const PHASE: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// Of the rate at its best: what is wanted, and what fails. A shared machine was seen at 76 %; without the rule it is half or less.
-const GOODPUT_WANTED: f64 = 0.8;
-const GOODPUT_MIN: f64 = 0.65;
+/// Of the rate at its best.
+const GOODPUT_MIN: f64 = 0.8;
 /// Of the writes that failed, those that are on a disk nevertheless: they were under way when their time ended.
 const WASTE_MAX: f64 = 0.1;
 /// More than the nodes take: what is refused is refused by them, not held back here.
@@ -120,11 +119,8 @@ fn twice_the_capacity_leaves_four_fifths_of_it_and_what_comes_too_late_reaches_n
     let goodput = median(rounds.iter().map(|(peak, overload)| overload.goodput / peak.goodput));
     let failed: u64 = rounds.iter().map(|(_, overload)| overload.failed).sum();
     let wasted: u64 = rounds.iter().map(|(_, overload)| overload.wasted).sum();
-    let (percent, wanted) = (100.0 * goodput, 100.0 * GOODPUT_WANTED);
-    println!(
-        "goodput {percent:.0} % of the peak (wanted {wanted} %); {wasted} of {failed} failed writes reached a disk"
-    );
-    assert!(goodput >= GOODPUT_MIN, "goodput is {percent:.0} % of the peak");
+    println!("goodput {:.0} % of the peak; {wasted} of {failed} writes that failed reached a disk", 100.0 * goodput);
+    assert!(goodput >= GOODPUT_MIN, "goodput is {:.0} % of the peak", 100.0 * goodput);
     assert!(failed > 1_000, "twice the capacity was offered and only {failed} writes failed");
     assert!((wasted as f64) < WASTE_MAX * failed as f64, "{wasted} of {failed} writes that failed are on a disk");
 }
