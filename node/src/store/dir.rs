@@ -64,7 +64,10 @@ impl DataDir {
             Ok(text) => parse(&text).ok_or(DirError::Damaged(file))?,
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(DirError::Damaged(file)),
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-            Err(_) if path.join("db").exists() => return Err(DirError::NoIncarnation(path.to_owned())),
+            // What may not be looked at is not absent.
+            Err(_) if path.join("db").try_exists().map_err(io)? => {
+                return Err(DirError::NoIncarnation(path.to_owned()));
+            }
             Err(_) => create(path).map_err(io)?,
         };
         Ok(DataDir { path: path.to_owned(), incarnation, _lock: lock })
@@ -75,9 +78,9 @@ impl DataDir {
         &self.path
     }
 
-    /// Whether its database has ever held a commit.
-    pub fn is_written(&self) -> bool {
-        self.path.join(WRITTEN).exists()
+    /// Whether its database has ever held a commit. Errors: it cannot be looked at.
+    pub fn is_written(&self) -> std::io::Result<bool> {
+        self.path.join(WRITTEN).try_exists()
     }
 
     /// Whose it is.

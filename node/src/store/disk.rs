@@ -87,7 +87,7 @@ pub struct Syncer {
     overlay: Arc<Mutex<Overlay>>,
     durable: CommitNo,
     last: Written,
-    /// The data directory, as long as it does not say that there are commits.
+    /// The data directory, until its first commit is durable.
     unmarked: Option<PathBuf>,
 }
 
@@ -134,27 +134,38 @@ pub struct Memory {
 /// Errors: the database cannot be opened, is damaged or holds a damaged commit number.
 pub fn open(dir: &DataDir, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
     let path = dir.path().join("db");
+    let unseen = |error: std::io::Error| {
+        StoreError(format!(
+            "the database in {} cannot be looked at: {error}; may this process read it?",
+            path.display()
+        ))
+    };
     let gone = || {
         StoreError(format!(
             "the database in {} is gone or empty, but this node has written to it: put its files back as they were; without them: {LOST}",
             path.display()
         ))
     };
+    let is_written = dir.is_written().map_err(unseen)?;
     // Order: before the engine makes what is missing anew.
-    if dir.is_written() && !path.join("keyspaces").exists() {
+    if is_written && !path.join("keyspaces").try_exists().map_err(unseen)? {
         return Err(gone());
     }
     journal::check(&path)?;
-    let opened = guarded("opening", || open_engine(dir, &path, memory)).map_err(|StoreError(why)| {
+    let (store, mut syncer) = guarded("opening", || open_engine(&path, memory)).map_err(|StoreError(why)| {
         StoreError(format!(
             "the database in {} cannot be opened: {why}. If the disk answers again, start once more; if it does not, or says the same: {LOST}",
             path.display()
         ))
     })?;
-    match opened.0.last {
-        CommitNo(0) if dir.is_written() => Err(gone()),
-        _ => Ok(opened),
+    match (is_written, store.last) {
+        (true, CommitNo(0)) => return Err(gone()),
+        (false, CommitNo(0)) => syncer.unmarked = Some(dir.path().to_owned()),
+        // Of a version that did not mark, or of one that ended in between.
+        (false, _) => dir::mark_written(dir.path()).map_err(unseen)?,
+        (true, _) => {}
     }
+    Ok((store, syncer))
 }
 
 /// The last commit that all three spaces know of.
@@ -176,7 +187,7 @@ fn last_commit(engine: &Engine) -> Result<u64, StoreError> {
     Ok(last)
 }
 
-fn open_engine(dir: &DataDir, path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
+fn open_engine(path: &Path, memory: Memory) -> Result<(DiskStore, Syncer), StoreError> {
     let db = Database::builder(path).cache_size(memory.cache_bytes).open().map_err(|e| failed("opening", e))?;
     let space = |name: &str| {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(memory.memtable_bytes);
@@ -186,8 +197,7 @@ fn open_engine(dir: &DataDir, path: &Path, memory: Memory) -> Result<(DiskStore,
     let last = CommitNo(last_commit(&engine)?);
     let overlay = Arc::new(Mutex::new(Overlay::default()));
     let store = DiskStore { engine: engine.clone(), overlay: overlay.clone(), batch: Writes::new(), last };
-    let unmarked = (!dir.is_written()).then(|| dir.path().to_owned());
-    Ok((store, Syncer { engine, overlay, durable: last, last: Written::default(), unmarked }))
+    Ok((store, Syncer { engine, overlay, durable: last, last: Written::default(), unmarked: None }))
 }
 
 impl Store for DiskStore {

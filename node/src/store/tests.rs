@@ -141,6 +141,39 @@ fn a_damaged_or_missing_incarnation_is_refused() {
     );
 }
 
+#[test]
+fn a_directory_of_a_version_that_left_no_mark_has_one_as_soon_as_it_is_opened() {
+    let path = TempDir::new().unwrap();
+    {
+        let (_dir, mut store, mut syncer) = open(&path);
+        store.put(Space::Data, bytes(1), bytes(1));
+        store.commit().unwrap();
+        syncer.sync().unwrap();
+    }
+    std::fs::remove_file(path.path().join("written")).unwrap();
+    drop(open(&path));
+    std::fs::remove_dir_all(path.path().join("db")).unwrap();
+    let dir = DataDir::open(path.path()).unwrap();
+    assert!(disk::open(&dir, MEMORY).map(drop).unwrap_err().to_string().contains("gone or empty"));
+}
+
+/// Root may look everywhere: a name that is too long, through a link, fails for everybody.
+#[test]
+fn what_cannot_be_looked_at_is_not_taken_for_absent() {
+    let unseen = "x".repeat(300);
+    let path = TempDir::new().unwrap();
+    drop(open(&path));
+    std::os::unix::fs::symlink(&unseen, path.path().join("written")).unwrap();
+    let dir = DataDir::open(path.path()).unwrap();
+    let refused = disk::open(&dir, MEMORY).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("cannot be looked at") && !refused.contains("lost to its cluster"), "{refused}");
+    drop(dir);
+    let path = TempDir::new().unwrap();
+    std::os::unix::fs::symlink(&unseen, path.path().join("db")).unwrap();
+    assert!(matches!(DataDir::open(path.path()), Err(DirError::Io { .. })));
+    assert!(!path.path().join("incarnation").exists(), "no fresh incarnation over data");
+}
+
 /// Dots that it has given once would be given again.
 #[test]
 fn a_node_whose_database_is_gone_does_not_begin_anew_under_its_old_incarnation() {
