@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 //! `driftkv lab check --format`: exit codes, and what is told.
 
 use std::io::Write;
@@ -54,4 +54,19 @@ fn bad_input_and_wrong_flags_end_with_64_and_say_where() {
     {
         assert_eq!(ended(&check(words, GOOD)).0, 64, "{words:?}");
     }
+}
+
+#[test]
+fn what_is_for_another_way_of_judging_is_refused_and_other_commands_keep_their_exit_code() {
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driftkv"));
+        ended(&command.args(words).env_remove("DRIFTKV_ENDPOINTS").stdin(Stdio::null()).output().unwrap())
+    };
+    for flag in [["--settle", "1s"], ["--timeout", "1s"], ["-r", "2"]] {
+        let (code, _, why) = run(&["lab", "check", "nowhere", flag[0], flag[1]]);
+        assert_eq!((code, why.contains(&format!("{} is for reading the store", flag[0]))), (64, true), "{why}");
+    }
+    assert_eq!(run(&["lab", "check", "nowhere", "--expect", "freshh"]).0, 64);
+    assert_eq!(run(&["lab", "check", "nowhere", "--data", "x", "--bogus"]).0, 2);
+    assert_eq!(run(&["put", "lab", "check", "--bogus"]).0, 2, "a key and a value are no command");
 }

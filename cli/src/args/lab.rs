@@ -10,7 +10,7 @@ mod history;
 
 use super::{Connection, Mode, Output, parse_patience, parse_time};
 
-pub use history::{Expected, HistoryArgs, HistoryFormat, HistoryModel, JudgeArgs};
+pub use history::{HistoryArgs, HistoryFormat, HistoryModel, JudgeArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -43,12 +43,12 @@ pub struct CheckArgs {
     /// Replicas that must answer each read [default: the cluster's]
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub r: Option<u32>,
-    /// How long a key may take to be read, all attempts together
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
-    pub timeout: Duration,
-    /// How long writes that are missing at first may take to show, before they are called lost; 0s: each key is read once
-    #[arg(long, value_name = "TIME", value_parser = parse_patience, default_value = "30s")]
-    pub settle: Duration,
+    /// How long a key may take to be read, all attempts together [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub timeout: Option<Duration>,
+    /// How long writes that are missing at first may take to show, before they are called lost; 0s: each key is read once [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_patience)]
+    pub settle: Option<Duration>,
     /// How to write the verdict
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

@@ -1,5 +1,7 @@
 //! `driftkv lab check`: whether the writes that runs were promised are there.
 
+use std::time::Duration;
+
 use driftkv_lab::check::{self, CheckError, Place, Reading, Verdict};
 
 use crate::args::{CheckArgs, Output};
@@ -7,10 +9,15 @@ use crate::endpoints::Endpoints;
 use crate::error::Failure;
 use crate::style::{self, count};
 
+/// Of a read with all its attempts, and until what is missing is lost. The help of the flags says them too.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const SETTLE: Duration = Duration::from_secs(30);
+
 /// Runs the command.
 pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::find(&args.connection)?.clients()?.to_vec();
-    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout: args.timeout, settle: args.settle };
+    let (timeout, settle) = (args.timeout.unwrap_or(TIMEOUT), args.settle.unwrap_or(SETTLE));
+    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout, settle };
     let verdict = check::acknowledged(&args.runs, &reading).await.map_err(|error| failure(&error))?;
     match args.output {
         Output::Json | Output::Yaml => {

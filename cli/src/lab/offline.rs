@@ -1,9 +1,8 @@
 //! `driftkv lab check` without a cluster: judges runs by their histories alone.
 
-use driftkv_lab::offline::{self, Outcome, Property, RunVerdict};
+use driftkv_lab::offline::{self, Outcome, RunVerdict};
 use serde_json::json;
 
-use crate::args::lab::Expected;
 use crate::args::{CheckArgs, Output};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
@@ -16,12 +15,14 @@ pub fn is_meant(args: &CheckArgs) -> bool {
 
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
-    if args.r.is_some() {
-        return Err(bad("-r is for reading the store, and no nodes are named").hint("Name them: --endpoint or --data."));
+    let of_reading =
+        [("-r", args.r.is_some()), ("--timeout", args.timeout.is_some()), ("--settle", args.settle.is_some())];
+    if let Some((flag, _)) = of_reading.iter().find(|(_, is_given)| *is_given) {
+        let why = format!("{flag} is for reading the store, and no nodes are named");
+        return Err(bad(why).hint("Name them: --data .driftkv, or --endpoint HOST."));
     }
     let judges = &args.history.judges;
-    let expected: Vec<Property> = judges.expect.iter().map(|expected| property(*expected)).collect();
-    let expected = (!expected.is_empty()).then_some(&expected[..]);
+    let expected = (!judges.expect.is_empty()).then_some(&judges.expect[..]);
     let judge = |run: &std::path::PathBuf| {
         let verdict = offline::judge(run, expected, &judges.budget(), judges.choice());
         verdict.map_err(|error| bad(error.to_string()))
@@ -56,16 +57,4 @@ fn ended(verdict: Outcome, verdicts: &[RunVerdict]) -> Result<(), Failure> {
     let told = verdicts.iter().filter(|run| run.verdict == verdict);
     let told: Vec<String> = told.map(|run| format!("run {}: {}", run.run, run.sentence())).collect();
     Err(Failure::new(exit, told.join("\n")))
-}
-
-fn property(expected: Expected) -> Property {
-    match expected {
-        Expected::Written => Property::Written,
-        Expected::Fresh => Property::Fresh,
-        Expected::ReadYourWrites => Property::ReadYourWrites,
-        Expected::MonotonicReads => Property::MonotonicReads,
-        Expected::MonotonicWrites => Property::MonotonicWrites,
-        Expected::WritesFollowReads => Property::WritesFollowReads,
-        Expected::Linearizable => Property::Linearizable,
-    }
 }

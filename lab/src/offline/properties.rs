@@ -33,6 +33,32 @@ impl Property {
         Self::WritesFollowReads,
         Self::Linearizable,
     ];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Fresh => "fresh",
+            Self::ReadYourWrites => "read-your-writes",
+            Self::MonotonicReads => "monotonic-reads",
+            Self::MonotonicWrites => "monotonic-writes",
+            Self::WritesFollowReads => "writes-follow-reads",
+            Self::Linearizable => "linearizable",
+        }
+    }
+
+    /// What holds where it does.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Written => "reads bring what was written, not before it was; always expected",
+            Self::Fresh => "reads miss no write that was acknowledged before they began",
+            Self::ReadYourWrites => "a session sees its own writes",
+            Self::MonotonicReads => "a session sees again what it saw",
+            Self::MonotonicWrites => "whoever sees a write sees what its session wrote before",
+            Self::WritesFollowReads => "whoever sees a write sees what its session had read before",
+            Self::Linearizable => "some order of all operations, each within its interval, explains all answers",
+        }
+    }
 }
 
 /// Whether something holds; the outcome of many is the greatest.

@@ -51,7 +51,7 @@ impl RunVerdict {
                 .properties
                 .iter()
                 .filter(move |judged| judged.verdict() == outcome && judged.is_expected != Some(false));
-            some.map(|judged| name(judged.property)).collect::<Vec<_>>().join(", ")
+            some.map(|judged| judged.property.name()).collect::<Vec<_>>().join(", ")
         };
         match self.verdict {
             Outcome::Holds => format!("holds ({})", of(Outcome::Holds)),
@@ -104,19 +104,6 @@ impl RunVerdict {
     }
 }
 
-/// What a property is called; the word of `--expect` too.
-fn name(property: Property) -> &'static str {
-    match property {
-        Property::Written => "written",
-        Property::Fresh => "fresh",
-        Property::ReadYourWrites => "read-your-writes",
-        Property::MonotonicReads => "monotonic-reads",
-        Property::MonotonicWrites => "monotonic-writes",
-        Property::WritesFollowReads => "writes-follow-reads",
-        Property::Linearizable => "linearizable",
-    }
-}
-
 fn line(judged: &Judged) -> String {
     let outcome = match judged.outcome {
         Outcome::Holds => "holds",
@@ -129,7 +116,7 @@ fn line(judged: &Judged) -> String {
         _ => "reads",
     };
     let mut text =
-        format!("{:<20} {outcome:<9} {} of {} {what}", name(judged.property), judged.violations, judged.opportunities);
+        format!("{:<20} {outcome:<9} {} of {} {what}", judged.property.name(), judged.violations, judged.opportunities);
     if judged.unknown_keys > 0 {
         let _ = write!(text, ", {} keys not judged", judged.unknown_keys);
     }

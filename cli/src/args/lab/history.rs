@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use driftkv_lab::offline::Property;
 
 use crate::args::parse_time;
 
@@ -10,7 +12,7 @@ use crate::args::parse_time;
 #[command(next_help_heading = "A history of another tool")]
 pub struct HistoryArgs {
     /// How the file is written; then no cluster is asked
-    #[arg(long, value_enum, requires = "model", conflicts_with_all = ["r", "settle"])]
+    #[arg(long, value_enum, requires = "model", conflicts_with_all = ["r", "timeout", "settle"])]
     pub format: Option<HistoryFormat>,
     /// What each key is
     #[arg(long, value_enum, requires = "format")]
@@ -27,9 +29,9 @@ pub struct HistoryArgs {
 #[command(next_help_heading = "How histories are judged")]
 pub struct JudgeArgs {
     /// What must hold for exit code 0 [default: what the run's quorums and read mode promise]
-    #[arg(long, value_enum, value_name = "PROPERTY", value_delimiter = ',')]
+    #[arg(long, value_parser = property(), value_name = "PROPERTY", value_delimiter = ',')]
     #[arg(conflicts_with_all = ["format", "endpoint", "admin", "data"])]
-    pub expect: Vec<Expected>,
+    pub expect: Vec<Property>,
     /// How long the search may take, all keys together
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
     pub budget: Duration,
@@ -41,23 +43,12 @@ pub struct JudgeArgs {
     pub search_only: bool,
 }
 
-/// A property of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Expected {
-    /// Reads bring what was written, not before it was; always expected
-    Written,
-    /// Reads miss no write that was acknowledged before they began
-    Fresh,
-    /// A session sees its own writes
-    ReadYourWrites,
-    /// A session sees again what it saw
-    MonotonicReads,
-    /// Whoever sees a write sees what its session wrote before
-    MonotonicWrites,
-    /// Whoever sees a write sees what its session had read before
-    WritesFollowReads,
-    /// Some order of all operations, each within its interval, explains all answers
-    Linearizable,
+/// By their names in docs/verdicts.md.
+fn property() -> impl TypedValueParser<Value = Property> {
+    let possible = Property::ALL.map(|property| PossibleValue::new(property.name()).help(property.says()));
+    let chosen =
+        |name: String| Property::ALL.into_iter().find(|property| property.name() == name).ok_or("not a property");
+    PossibleValuesParser::new(possible).try_map(chosen)
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
