@@ -1,4 +1,4 @@
-{{/* Releases may have dots in their names; Services may not. */}}
+{{/* Releases may have dots in their names; Services may not. So `a.b` and `a-b` cannot both be in one namespace: Helm refuses the second. */}}
 {{- define "driftkv.name" -}}
 {{- if contains "driftkv" .Release.Name -}}
 {{ printf "%s-operator" (.Release.Name | replace "." "-") | trunc 63 | trimSuffix "-" }}
@@ -22,7 +22,7 @@
 
 {{- define "driftkv.selector" -}}
 app.kubernetes.io/name: driftkv-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "driftkv.labels" -}}
@@ -45,7 +45,7 @@ selftest-{{ printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 
 {{/* Not the operator's selector: a test's pod is no operator. */}}
 {{- define "driftkv.testLabels" -}}
 app.kubernetes.io/name: driftkv-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}

@@ -17,12 +17,14 @@ pub struct PodsSpec {
     /// Secrets of this namespace with which the image is pulled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<PullSecret>,
     /// Labels that a machine must have to get a node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels")]
-    #[x_kube(validation = Rule::new("self.all(key, key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$'))")
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$'))")
         .message("pods.nodeSelector has a key that is no label's: NAME or DOMAIN/NAME"))]
+    #[x_kube(validation = Rule::new("self.all(key, key.size() <= 317)").message("pods.nodeSelector has a key longer than 317 characters"))]
     #[x_kube(validation = Rule::new("self.all(key, self[key].matches('^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$'))")
         .message("pods.nodeSelector has a value that is no label's: letters, digits, and - _ . inside; write \"true\" in quotes"))]
     pub node_selector: BTreeMap<String, String>,
@@ -33,7 +35,7 @@ pub struct PodsSpec {
     /// A PriorityClass: who is evicted last where there is no room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
         .message("pods.priorityClassName must be the name of a PriorityClass: a-z, 0-9, - and . inside"))]
     pub priority_class_name: Option<String>,
 }
@@ -51,7 +53,7 @@ impl PodsSpec {
 pub struct PullSecret {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
         .message("pods.imagePullSecrets must name Secrets: a-z, 0-9, - and . inside"))]
     pub name: String,
 }
@@ -59,17 +61,17 @@ pub struct PullSecret {
 /// Which taints are tolerated.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.key) || self.operator == 'Exists'")
+#[x_kube(validation = Rule::new("(has(self.key) && self.key != '') || self.operator == 'Exists'")
     .message("a toleration without a key tolerates everything and needs `operator: Exists`"))]
-#[x_kube(validation = Rule::new("!has(self.value) || self.operator == 'Equal'")
+#[x_kube(validation = Rule::new("!has(self.value) || self.value == '' || self.operator == 'Equal'")
     .message("a toleration with `operator: Exists` has no value"))]
 #[x_kube(validation = Rule::new("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')")
     .message("tolerationSeconds needs `effect: NoExecute`"))]
 pub struct Toleration {
     /// The taint's key; absent: every one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$')")
+    #[schemars(length(max = 317))]
+    #[x_kube(validation = Rule::new("self == '' || self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$')")
         .message("the key of a toleration must be a taint's: NAME or DOMAIN/NAME"))]
     pub key: Option<String>,
     /// Whether its value matters.
