@@ -2,7 +2,7 @@
 //! One pass is observe -> plan -> apply -> status (`reconcile`), and every pass begins from nothing but what it reads.
 //! Invariants: unknown never means done; all writes go by server-side apply under one name, or by UID; the spec and the
 //! metadata of a KVCluster are never written.
-//! Reading order: `reconcile`, `observe`, `plan`, `resources`, `apply`; `run` starts it all, `election` lets one act.
+//! Reading order: `reconcile`, `observe`, `plan`, `resources`, `apply`; `run` starts it all, `election` lets one act, `fence` is its last look.
 
 pub mod apply;
 pub mod args;
@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod election;
 pub mod error;
 pub mod events;
+pub mod fence;
 mod invalid;
 pub mod kind;
 pub mod metrics;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 use driftkv_operator::controller::args::{Args, Command, Selftest};
-use driftkv_operator::controller::election::{Election, Times};
+use driftkv_operator::controller::election::{Election, Term, Times};
+use driftkv_operator::controller::fence;
 use driftkv_operator::controller::metrics::Metrics;
 use driftkv_operator::controller::nodes::Grpc;
 use driftkv_operator::controller::reconcile::Context;
@@ -66,8 +67,10 @@ async fn serve(args: Args) -> Result<(), Failure> {
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     }
     let defaults = Defaults { image: args.image.clone() };
-    let mut context = Context::new(client.clone(), Arc::new(Grpc::default()), defaults);
-    (context.metrics, context.traces) = (metrics, traces.clone());
+    let term = Term::default();
+    let writer = if args.election { fence::client(client.clone(), term.clone()) } else { client.clone() };
+    let mut context = Context::new(writer, Arc::new(Grpc::default()), defaults);
+    (context.metrics, context.traces, context.term) = (metrics, traces.clone(), term);
     context.allows_chaos = args.allow_chaos;
     let outcome = lead(&args, client, Arc::new(context), stop).await;
     // It blocks, and needs the runtime to go on meanwhile.

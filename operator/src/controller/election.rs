@@ -1,11 +1,12 @@
 //! One acting operator among several: a Lease that is held, renewed, and given back.
 //! Follows client-go's leader election in its rules: the expiry of another's lease is judged by how long *we* have seen it unchanged, never
 //! by its clock; each write replaces the very version that was read.
-//! Invariants: whoever could not renew until [`Times::renew_deadline`] stops acting, before anybody else may begin; a lease is no
-//! fence, so what destroys has preconditions of its own (`apply`), and nodes are told the [`Term`] and refuse older ones.
+//! Invariants: whoever could not renew until [`Times::renew_deadline`] stops acting, before anybody else may begin, and writes nothing
+//! meanwhile (`fence`); a lease is no fence, so what destroys has preconditions of its own (`apply`), and nodes are told the [`Term`]
+//! and refuse older ones.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -84,6 +85,8 @@ struct Known {
     current: AtomicU64,
     /// The newest that a node has seen. Above ours if somebody deleted the Lease, and its count began anew.
     seen: AtomicU64,
+    /// Until when nobody else may begin; `None`: it was never held.
+    until: Mutex<Option<Instant>>,
 }
 
 impl Term {
@@ -97,8 +100,15 @@ impl Term {
         self.0.seen.fetch_max(seen, Ordering::SeqCst);
     }
 
-    /// The lease was written with this term.
-    fn hold(&self, term: i32) {
+    /// Whether nobody else can hold the lease yet.
+    pub fn is_held(&self) -> bool {
+        let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The lease was written with this term, and is to be renewed by `until`.
+    pub(super) fn hold(&self, term: i32, until: Instant) {
+        *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
         self.0.current.store(u64::try_from(term).unwrap_or_default(), Ordering::SeqCst);
     }
 
@@ -203,8 +213,9 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.observe(Some(&lease), Instant::now());
-                self.term.hold(lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or_default());
                 self.renewed = began;
+                let term = lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or_default();
+                self.term.hold(term, began + self.times.renew_deadline);
                 Ok(true)
             }
             // Somebody was faster.

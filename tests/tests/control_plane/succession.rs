@@ -26,8 +26,6 @@ const EXPIRY: Duration = Duration::from_secs(15);
 const WANTED: Duration = Duration::from_secs(20);
 /// Anything may take this long on a machine that others use too.
 const WITHIN: Duration = Duration::from_secs(80);
-/// After this long without a change there is nothing to do.
-const QUIET: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// All four. Panics where something is wrong.
@@ -101,9 +99,15 @@ impl Stage<'_> {
     /// Waits until `operator` holds the lease; when it had written it.
     async fn takes_over(&self, operator: &Operator) -> SystemTime {
         self.until(&format!("{} holds the lease", operator.name), async || self.holder().await == operator.name).await;
-        let writes = audit::of(&self.plane.audit_log(), operator.name);
-        let first = writes.iter().find(|write| write.is_lease()).expect("its first write of the lease");
-        first.done
+        let mut taken = None;
+        // The log is written when the answer is sent, and others may read the lease before.
+        self.until("the audit log tells of it", async || {
+            let writes = audit::of(&self.plane.audit_log(), operator.name);
+            taken = writes.iter().find(|write| write.is_lease() && write.is_done).map(|write| write.ended);
+            taken.is_some()
+        })
+        .await;
+        taken.expect("its first write of the lease")
     }
 
     /// Waits until `operator` takes part.
@@ -155,20 +159,8 @@ impl Stage<'_> {
         taken.duration_since(at).expect("it takes its time")
     }
 
-    /// Waits until `operator` has changed nothing for a while: no request of its is under way.
-    async fn is_quiet(&self, operator: &Operator) {
-        self.until(&format!("{} has nothing to do", operator.name), async || {
-            let writes = audit::of(&self.plane.audit_log(), operator.name);
-            let last = writes.iter().rev().find(|write| !write.is_lease()).map(|write| write.done);
-            last.is_some_and(|last| last.elapsed().is_ok_and(|since| since > QUIET))
-        })
-        .await;
-    }
-
     /// Nobody else acts when it wakes, and there is something to do: it must not.
-    /// It is stopped at rest: a request that was under way is ended by its own preconditions, if at all, and not by a lease.
     async fn stand_still(&self, mut old: Operator, next: &Operator) -> Duration {
-        self.is_quiet(&old).await;
         let at = SystemTime::now();
         old.signal(Signal::STOP);
         let taken = self.takes_over(next).await;
@@ -181,15 +173,14 @@ impl Stage<'_> {
         next.signal(Signal::CONT);
         assert_eq!(code, Some(1), "{}: {}", old.name, old.log(self.plane));
         assert!(!is_made, "{} acted after {} had taken the lease", old.name, next.name);
-        self.wrote_nothing_since(&old, taken);
         assert!(woken >= at + EXPIRY, "it slept for {:?}", woken.duration_since(at));
         self.until("the next looks after it", async || self.has_set("tempting").await).await;
+        self.wrote_nothing_since(&old, taken);
         taken.duration_since(at).expect("it takes its time")
     }
 
     /// It must end by itself, before anybody else may begin.
     async fn cut_off(&self, mut old: Operator, next: &Operator) -> Duration {
-        self.is_quiet(&old).await;
         let at = SystemTime::now();
         old.link.cut();
         self.create("unseen").await;
@@ -198,8 +189,9 @@ impl Stage<'_> {
         assert_eq!(code, Some(1), "{}: {}", old.name, old.log(self.plane));
         let taken = self.takes_over(next).await;
         assert!(ended < taken, "{} was there when {} took the lease", old.name, next.name);
-        self.wrote_nothing_since(&old, at + LOOK);
         self.until("the next looks after it", async || self.has_set("unseen").await).await;
+        // Nothing of it can arrive any more: that the link was cut.
+        self.wrote_nothing_since(&old, at + LOOK);
         taken.duration_since(at).expect("it takes its time")
     }
 
@@ -217,9 +209,10 @@ impl Stage<'_> {
         took
     }
 
+    /// Not even the lease, and nothing that was refused. Order: asked when a later request of another one is in the log.
     fn wrote_nothing_since(&self, operator: &Operator, since: SystemTime) {
-        let late = audit::of(&self.plane.audit_log(), operator.name);
-        let late: Vec<_> = late.into_iter().filter(|write| write.began > since && !write.is_lease()).collect();
+        let mut late = audit::of(&self.plane.audit_log(), operator.name);
+        late.retain(|write| write.began > since);
         assert!(late.is_empty(), "{} wrote out of its turn: {late:?}", operator.name);
     }
 }

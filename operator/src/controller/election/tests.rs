@@ -91,7 +91,7 @@ fn two_never_act_at_once() {
 fn a_lease_that_was_deleted_begins_no_older_term() {
     let term = Term::default();
     assert_eq!(term.get(), None, "without an election nothing is said");
-    term.hold(3);
+    term.hold(3, tokio::time::Instant::now());
     assert_eq!((term.get(), term.at_least(4)), (Some(3), 4));
     // A node has seen nine: whoever makes the Lease anew begins there.
     term.clone().raise(9);
