@@ -1,6 +1,6 @@
 //! What a run may be expected to keep, and whether it did.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A property of what clients saw. Definitions: docs/verdicts.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -62,7 +62,7 @@ impl Property {
 }
 
 /// Whether something holds; the outcome of many is the greatest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It does.
