@@ -16,6 +16,7 @@ pub use law::{DELAY_MS_MAX, Law};
 pub use link::{Cut, EVERY_NODE, Links};
 pub use parse::{ParseError, kinds};
 pub use quorum::Refusal;
+pub use units::duration_ms;
 
 /// The longest an experiment may last, in milliseconds.
 pub const EXPERIMENT_MS_MAX: u64 = 3_600_000;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A property of what clients saw. Definitions: docs/verdicts.md.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Property {
     /// Reads bring what was written, not before it was.

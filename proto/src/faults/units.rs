@@ -4,7 +4,7 @@
 /// Milliseconds of `20ms`, `5s`, `1m`, `1h`, also with a fraction: `1.5s`.
 ///
 /// Errors: a sentence that names the text and says what is allowed. Less than a millisecond is refused.
-pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
+pub fn duration_ms(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a duration: a number and one of ms, s, m, h, such as 20ms or 5s");
     let digits = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);

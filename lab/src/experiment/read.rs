@@ -1,0 +1,187 @@
+//! The text of an experiment's file as its fields: strictly, with line and column, and then by the rules that fields have together.
+//! The file is read twice: as typed fields, for places in errors, and as plain values, which `set` and axes change by dotted paths.
+//! Invariant: every cell that a grid may ask for is read and checked before anything starts.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::grid::Grid;
+use super::schedule;
+use super::spec::Spec;
+
+/// Largest text, in bytes.
+pub const TEXT_BYTES_MAX: usize = 256 << 10;
+
+/// Why a file is no experiment. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecError {
+    /// The file.
+    pub file: String,
+    /// Line and column, from 1, if there is a place to name.
+    pub place: Option<(u64, u64)>,
+    /// What is wrong there.
+    pub why: String,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some((line, column)) => write!(out, "{}:{line}:{column}: {}", self.file, self.why),
+            None => write!(out, "{}: {}", self.file, self.why),
+        }
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+/// An experiment that was read, with all of its cells.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// As the file says, before a grid or `--quick` changes it.
+    pub spec: Spec,
+    /// Its cells.
+    pub grid: Grid,
+    /// It is shorter than the file says.
+    pub is_quick: bool,
+    /// The file as plain values, `manifest` and `--quick` worked in.
+    pub resolved: Value,
+}
+
+/// What the command makes of an experiment before its cells are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    /// `--quick`.
+    pub is_quick: bool,
+    /// `--repetitions`.
+    pub repetitions: Option<u32>,
+    /// `--seed`.
+    pub seed: Option<u64>,
+}
+
+impl Experiment {
+    /// Reads `text`; `file` is its name in errors. `manifest` gives the fields of the KVCluster in a file that `cluster.manifest` names.
+    pub fn read(
+        text: &str,
+        file: &str,
+        changes: Changes,
+        manifest: impl Fn(&str) -> Result<Map<String, Value>, String>,
+    ) -> Result<Self, SpecError> {
+        let wrong = |why: String| SpecError { file: file.to_owned(), place: None, why };
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(wrong(format!("has {} bytes; allowed is {TEXT_BYTES_MAX}", text.len())));
+        }
+        let typed: Spec = parse(text, file)?;
+        let mut value: Value = parse(text, file)?;
+        work_in_manifest(&mut value, manifest).map_err(wrong)?;
+        change(&mut value, &typed, changes).map_err(wrong)?;
+        let spec: Spec = serde_json::from_value(value.clone()).map_err(|error| wrong(error.to_string()))?;
+        check(&spec).map_err(wrong)?;
+        let grid = Grid::of(&spec, &value).map_err(wrong)?;
+        for cell in &grid.cells {
+            let named = |why: String| {
+                if spec.grid.is_empty() { wrong(why) } else { wrong(format!("cell {}: {why}", cell.name)) }
+            };
+            schedule::check(&cell.spec).map_err(named)?;
+        }
+        Ok(Self { spec, grid, is_quick: changes.is_quick, resolved: value })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, SpecError> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let place = error.location().map(|place| (place.line(), place.column()));
+        let why = serde_saphyr::UserMessageFormatter;
+        let why = serde_saphyr::MessageFormatter::format_message(&why, error.without_snippet()).into_owned();
+        SpecError { file: file.to_owned(), place, why }
+    })
+}
+
+/// The manifest's fields, under those that the file has itself.
+fn work_in_manifest(
+    value: &mut Value,
+    manifest: impl Fn(&str) -> Result<Map<String, Value>, String>,
+) -> Result<(), String> {
+    let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
+    let Some(file) = cluster.remove("manifest") else { return Ok(()) };
+    let file = file.as_str().ok_or("cluster.manifest: expected the name of a file")?.to_owned();
+    for (name, field) in manifest(&file)? {
+        cluster.entry(name).or_insert(field);
+    }
+    Ok(())
+}
+
+fn change(value: &mut Value, typed: &Spec, changes: Changes) -> Result<(), String> {
+    if changes.is_quick {
+        let quick =
+            typed.quick.as_ref().ok_or("--quick: the file does not say what is quick; it has no field `quick`")?;
+        for (path, field) in &quick.set {
+            set(value, path, field.clone()).map_err(|why| format!("quick.set: {why}"))?;
+        }
+        if let Some(repetitions) = quick.repetitions {
+            set(value, "repetitions", repetitions.into())?;
+        }
+    }
+    if let Some(repetitions) = changes.repetitions {
+        set(value, "repetitions", repetitions.into())?;
+    }
+    if let Some(seed) = changes.seed {
+        set(value, "seed", seed.into())?;
+    }
+    Ok(())
+}
+
+/// Puts `field` at `path` (`phases.1.faults.0.mean`), making objects on the way; lists must have the place already.
+pub(super) fn set(value: &mut Value, path: &str, field: Value) -> Result<(), String> {
+    let mut place = value;
+    for part in path.split('.') {
+        if place.is_null() {
+            *place = Value::Object(Map::new());
+        }
+        place = match place {
+            Value::Object(fields) => fields.entry(part).or_insert(Value::Null),
+            Value::Array(items) => {
+                let count = items.len();
+                let item = part.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                item.ok_or_else(|| format!("{path}: `{part}` is no place in a list of {count}"))?
+            }
+            _ => return Err(format!("{path}: `{part}` is within a single value")),
+        };
+    }
+    *place = field;
+    Ok(())
+}
+
+/// A name that files and metrics can have.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let is_good = !name.is_empty()
+        && name.len() <= 60
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match is_good {
+        true => Ok(()),
+        false => Err(format!("{what} `{name}`: a name has 1 to 60 lower case letters, digits and -")),
+    }
+}
+
+fn check(spec: &Spec) -> Result<(), String> {
+    check_name("name", &spec.name)?;
+    if spec.question.trim().is_empty() {
+        return Err("question: say what is asked, in words".to_owned());
+    }
+    if spec.repetitions == 0 || spec.repetitions > 1_000 {
+        return Err(format!("repetitions: {} is not between 1 and 1000", spec.repetitions));
+    }
+    let mut names = BTreeSet::new();
+    for phase in &spec.phases {
+        check_name("phase", &phase.name)?;
+        if !names.insert(&phase.name) {
+            return Err(format!("phase `{}` is there twice", phase.name));
+        }
+    }
+    match spec.phases.is_empty() {
+        true => Err("phases: there must be one or more".to_owned()),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,165 @@
+//! One run of one cell as what will happen: a plan of operations, and experiments of the fault vocabulary with their times.
+//! Invariants: it follows from the cell and the seed alone; a phase's faults begin with it and end with it, by themselves if nobody ends them.
+
+use std::time::Duration;
+
+use driftkv_proto::faults;
+use serde_json::{Map, Value, json};
+
+use super::spec::{PhaseSpec, Spec};
+use crate::load::Quorums;
+use crate::plan::{Pace, Plan, Request, Until, Workload};
+
+/// A fault of a phase, in its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// The phase.
+    pub phase: String,
+    /// After the run's start.
+    pub from: Duration,
+    /// After the run's start.
+    pub to: Duration,
+    /// As nodes take it.
+    pub text: String,
+    /// The same, read.
+    pub experiment: faults::Experiment,
+}
+
+/// The phases of a run: name, begin and end after its start.
+pub fn phases(spec: &Spec) -> Vec<(String, Duration, Duration)> {
+    let mut at = Duration::ZERO;
+    let part = |phase: &PhaseSpec| {
+        let from = at;
+        at += phase.length;
+        (phase.name.clone(), from, at)
+    };
+    spec.phases.iter().map(part).collect()
+}
+
+/// How long the load of a run lasts.
+pub fn length(spec: &Spec) -> Duration {
+    spec.phases.iter().map(|phase| phase.length).sum()
+}
+
+/// What is asked in the run with `seed`.
+pub fn plan(spec: &Spec, seed: u64) -> Plan {
+    let (workload, request) = (&spec.workload, &spec.request);
+    let length = length(spec);
+    let pace = match spec.load.rate.map(|rate| spec.load.arrivals.at(Some(rate))) {
+        Some(Ok(arrivals)) => Pace::Open { arrivals, duration: length, in_flight: spec.load.in_flight },
+        // Arrivals with rates of their own have none besides; `check` has seen to it.
+        _ => match spec.load.arrivals.at(None) {
+            Ok(arrivals) => Pace::Open { arrivals, duration: length, in_flight: spec.load.in_flight },
+            Err(_) => Pace::Closed { until: Until::After(length) },
+        },
+    };
+    Plan {
+        seed,
+        workload: Workload {
+            bucket: format!("lab-{}-{seed}", spec.name),
+            keys: workload.keys,
+            key_prefix: "key-".to_owned(),
+            distribution: workload.distribution,
+            own_keys: workload.own_keys,
+            mix: workload.mix,
+            writes: workload.writes,
+            value_bytes: workload.value_bytes,
+            workers: workload.workers,
+            sessions: workload.sessions.unwrap_or(workload.workers),
+            routing: workload.routing,
+        },
+        pace,
+        request: Request {
+            read_mode: request.read_mode,
+            r: request.r.unwrap_or(0),
+            w: request.w.unwrap_or(0),
+            timeout: request.timeout,
+            retry: request.retry.unwrap_or(Duration::ZERO),
+            connections: request.connections,
+        },
+    }
+}
+
+/// The faults of the run that `run` names, in order. Errors: a phase has none that can be injected.
+pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, String> {
+    let mut windows = Vec::new();
+    for (phase, (name, from, to)) in spec.phases.iter().zip(phases(spec)) {
+        if phase.faults.is_empty() {
+            continue;
+        }
+        let text = json!({
+            "id": format!("{name}-{run}"),
+            "for": format!("{}ms", phase.length.as_millis()),
+            "seed": seed,
+            "allowQuorumLoss": phase.allow_quorum_loss,
+            "faults": phase.faults,
+        })
+        .to_string();
+        let experiment =
+            faults::Experiment::parse(&text).map_err(|error| format!("phase `{name}`: faults: {}", error.message))?;
+        if let Some(why) = experiment.unsupported() {
+            return Err(format!("phase `{name}`: {why}"));
+        }
+        windows.push(Window { phase: name, from, to, text, experiment });
+    }
+    Ok(windows)
+}
+
+/// N, R and W, as far as the settings say; the defaults of a KVCluster where they do not.
+pub fn quorums(spec: &Spec) -> Quorums {
+    let field = |name: &str, usual: u32| number(&spec.cluster, name).unwrap_or(usual);
+    Quorums {
+        n: field("replicationFactor", 3),
+        r: spec.request.r.unwrap_or_else(|| field("readQuorum", 2)),
+        w: spec.request.w.unwrap_or_else(|| field("writeQuorum", 2)),
+    }
+}
+
+/// Number of nodes, if the settings say.
+pub fn nodes(spec: &Spec) -> Option<u32> {
+    number(&spec.cluster, "replicas")
+}
+
+fn number(cluster: &Map<String, Value>, name: &str) -> Option<u32> {
+    cluster.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+}
+
+/// The rules of a cell; the first that is broken.
+pub(super) fn check(spec: &Spec) -> Result<(), String> {
+    if let Some(rate) = spec.load.rate {
+        spec.load.arrivals.at(Some(rate)).map_err(|why| format!("load: {}", why.replace("--rate", "rate")))?;
+    }
+    let is_zero = spec.phases.iter().find(|phase| phase.length.is_zero());
+    if let Some(phase) = is_zero {
+        return Err(format!("phase `{}`: for: it must be longer than nothing", phase.name));
+    }
+    plan(spec, spec.seed).check().map_err(|error| format!("{}: {}", field_of(error.field), error.why))?;
+    let quorums = quorums(spec);
+    for (name, count) in [("r", quorums.r), ("w", quorums.w)] {
+        if count == 0 || count > quorums.n {
+            return Err(format!("request.{name}: {count} is not between 1 and N, which is {}", quorums.n));
+        }
+    }
+    windows(spec, spec.seed, "0")?;
+    if let Some(visibility) = &spec.measure.visibility {
+        if !spec.phases.iter().any(|phase| phase.name == visibility.phase) {
+            return Err(format!("measure.visibility.phase: there is no phase `{}`", visibility.phase));
+        }
+        if visibility.samples == 0 || visibility.at.is_empty() || visibility.writers == 0 {
+            return Err("measure.visibility: samples, at and writers must be one or more".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Where a field of a plan stands in the file.
+fn field_of(field: &str) -> String {
+    match field {
+        "arrivals" | "duration" => "load.rate and phases".to_owned(),
+        "in_flight" => "load.inFlight".to_owned(),
+        "timeout" | "retry" | "connections" => format!("request.{field}"),
+        "value_bytes" => "workload.valueBytes".to_owned(),
+        "until" => "phases".to_owned(),
+        other => format!("workload.{other}"),
+    }
+}
