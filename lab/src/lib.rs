@@ -9,6 +9,7 @@ pub mod history;
 pub mod import;
 pub mod judges;
 pub mod load;
+pub mod measure;
 pub mod metrics;
 pub mod offline;
 pub mod plan;
