@@ -4,6 +4,7 @@
 //! Depends on the wire contract only: a judge shares no code with the judged.
 
 pub mod check;
+pub mod convergence;
 pub mod faults;
 pub mod history;
 pub mod import;
