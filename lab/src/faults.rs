@@ -1,9 +1,16 @@
 //! What went wrong on purpose in a run: when it was asked for, when it was so, and what the nodes counted of it (research/lab.md 3.0).
 //! Invariants: times are those of the history; what nobody saw happen is never called evident.
+//! Reading order: the records here, `faults/verify.rs` (which of them took effect), `faults/periods.rs` (when each was so, and which nodes it parted).
 //! Not here: injecting (`target`), the vocabulary (`driftkv_proto::faults`).
 
 use driftkv_proto::v1;
 use serde::{Deserialize, Serialize};
+
+mod periods;
+mod verify;
+
+pub use periods::{Period, Side, periods, read};
+pub use verify::{Verification, verify};
 
 /// One line of `faults.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +52,19 @@ pub enum FaultRecord {
         is_evident: bool,
         /// What each node says of it.
         evidence: Vec<Evidence>,
+    },
+    /// Somebody looked from outside whether one of its faults was so while it lasted.
+    Probed {
+        /// Names the experiment.
+        id: String,
+        /// Which of its faults, from 0.
+        fault: usize,
+        /// When, in nanoseconds since the run began.
+        at_ns: u64,
+        /// It was.
+        is_effective: bool,
+        /// What was seen.
+        saw: String,
     },
 }
 
@@ -165,6 +185,7 @@ impl Injected {
                 FaultRecord::Refused { id, why, .. } => {
                     all.push(Self { why_not: Some(why.clone()), ..Self::new(id) });
                 }
+                FaultRecord::Probed { .. } => {}
                 FaultRecord::Healed { id, healed_ns, is_evident, .. } => {
                     for injected in all.iter_mut().filter(|injected| injected.id == *id) {
                         (injected.ended_s, injected.is_evident) = (Some(seconds(*healed_ns)), *is_evident);

@@ -4,12 +4,14 @@
 //! Depends on the wire contract only: a judge shares no code with the judged.
 
 pub mod check;
+pub mod convergence;
 pub mod experiment;
 pub mod faults;
 pub mod history;
 pub mod import;
 pub mod judges;
 pub mod load;
+pub mod measure;
 pub mod metrics;
 pub mod offline;
 pub mod plan;

@@ -24,6 +24,7 @@ pub use keys::Distribution;
 pub use mix::{Action, Mix};
 pub(crate) use print::in_order;
 pub use print::{Fingerprint, lines};
+pub(crate) use random::Random;
 pub use request::{Reads, Request};
 pub use stream::{PlannedOp, Stream};
 pub use value::{Filler, ValueId};

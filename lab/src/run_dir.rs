@@ -1,4 +1,5 @@
-//! The directory of one run: `plan.json`, `history.jsonl`, `faults.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`.
+//! The directory of one run: `plan.json`, `history.jsonl`, `faults.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`,
+//! and what was measured beside the load: `convergence.json`, `visibility.json`.
 //! Invariant: nothing that is there is ever overwritten: a run has a directory of its own.
 
 use std::fs;
@@ -6,8 +7,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::faults::FaultRecord;
+use crate::history::ReadError;
 use crate::plan::Plan;
 
 mod hdr;
@@ -79,13 +82,31 @@ impl RunDir {
     }
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
-        let path = self.path.join(name);
-        let text = serde_json::to_string_pretty(value).map_err(|error| FileError::at(&path)(error.into()))?;
-        self.write(name, &(text + "\n"))
+        write_json(&self.path.join(name), value)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), FileError> {
         let path = self.path.join(name);
         fs::write(&path, text).map_err(FileError::at(&path))
     }
+}
+
+/// Keeps `value` at `path`, for programs and eyes.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| FileError::at(path)(error.into()))?;
+    fs::write(path, text + "\n").map_err(FileError::at(path))
+}
+
+/// What is kept at `path`; `None`: there is no file. Errors: it cannot be read, or is something else.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ReadError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ReadError::Io { path: path.to_owned(), error }),
+    };
+    let wrong = |error: serde_json::Error| {
+        let (path, line) = (path.to_owned(), error.line() as u64);
+        ReadError::Line { path, line, why: error.to_string() }
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(wrong)
 }

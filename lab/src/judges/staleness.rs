@@ -34,6 +34,12 @@ pub struct Stale {
     /// Of each stale read: at least, and at most, so many versions behind.
     #[serde(skip)]
     pub behind: Vec<(u64, u64)>,
+    /// When each of `reads` started, in the order of the keys.
+    #[serde(skip)]
+    pub judged_at: Vec<i64>,
+    /// When each stale one of them did, in the order of `ages`.
+    #[serde(skip)]
+    pub stale_at: Vec<i64>,
     /// Some stale reads: key, and the read's place among its operations.
     pub shown: Vec<(String, usize)>,
 }
@@ -101,7 +107,7 @@ impl Staleness {
             if is_phantom || is_future || versions.first_end_after(BEFORE_ALL) >= operation.start {
                 continue;
             }
-            self.real_time.reads += 1;
+            self.real_time.judged(operation.start);
             let Some(version) = versions.newest(brought, operation) else { continue };
             let since = versions.first_end_after(version.end);
             if since < operation.start {
@@ -110,7 +116,8 @@ impl Staleness {
                     self.real_time.maybe_deleted += 1;
                     continue;
                 }
-                self.real_time.add(key, place, operation.start - since, versions.behind(version, operation));
+                let behind = versions.behind(version, operation);
+                self.real_time.add(key, place, (operation.start, operation.start - since), behind);
             }
         }
     }
@@ -151,11 +158,11 @@ impl Staleness {
             if before.is_empty() {
                 continue;
             }
-            self.causal.reads += 1;
+            self.causal.judged(read.start);
             let ends = before.outside(&read.down).filter_map(|number| causes.writes.get(number)).map(|write| write.end);
             let (count, first) = ends.fold((0, NEVER), |(count, first), end| (count + 1, first.min(end)));
             if count > 0 {
-                self.causal.add(key, read.place, read.start - first, (count, count));
+                self.causal.add(key, read.place, (read.start, read.start - first), (count, count));
             }
         }
     }
@@ -167,8 +174,14 @@ impl Stale {
         (self.reads > 0).then(|| self.stale as f64 / self.reads as f64)
     }
 
-    fn add(&mut self, key: &Key, place: usize, age: i64, behind: (u64, u64)) {
+    fn judged(&mut self, start: i64) {
+        self.reads += 1;
+        self.judged_at.push(start);
+    }
+
+    fn add(&mut self, key: &Key, place: usize, (start, age): (i64, i64), behind: (u64, u64)) {
         self.stale += 1;
+        self.stale_at.push(start);
         self.ages.push(age);
         self.behind.push(behind);
         if self.shown.len() < SHOWN_MAX {

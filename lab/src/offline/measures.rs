@@ -86,11 +86,14 @@ pub struct Distance {
     pub delta_ns: Option<Spread>,
     /// The two clusters of the greatest Gamma.
     pub worst: Option<Example>,
+    /// Of each of these keys: its Gamma in nanoseconds, the greatest first.
+    #[serde(skip)]
+    pub gammas: Vec<u64>,
 }
 
 impl Spread {
     /// Of all `numbers`; `None`: there are none.
-    pub(super) fn of(mut numbers: Vec<u64>) -> Option<Self> {
+    pub(crate) fn of(mut numbers: Vec<u64>) -> Option<Self> {
         numbers.sort_unstable();
         let at = |percent: usize| numbers.get((numbers.len().max(1) - 1) * percent / 100).copied();
         Some(Self { p50: at(50)?, p99: at(99)?, max: at(100)? })
@@ -153,6 +156,7 @@ impl Distance {
             distance.clusters += found.clusters as u64;
             distance.positive_clusters += found.scores.len() as u64;
             let gamma = found.gamma();
+            distance.gammas.push(natural(gamma));
             if gamma == 0 {
                 continue;
             }
@@ -163,6 +167,7 @@ impl Distance {
                 worst = Some((gamma, key, found));
             }
         }
+        distance.gammas.sort_unstable_by(|one, other| other.cmp(one));
         (distance.gamma_ns, distance.delta_ns) = (Spread::of(gammas), Spread::of(deltas));
         distance.worst = worst.map(|(gamma, key, found)| {
             let why = format!("all intervals would have to be longer by {:.3} ms", gamma as f64 / 1e6);
@@ -202,7 +207,7 @@ fn natural(number: i64) -> u64 {
 }
 
 /// Where the share of `hits` among `all` lies with 95 %, after Wilson; `None`: there are none.
-pub(super) fn wilson(hits: u64, all: u64) -> Option<(f64, f64)> {
+pub(crate) fn wilson(hits: u64, all: u64) -> Option<(f64, f64)> {
     const Z: f64 = 1.959_964;
     if all == 0 {
         return None;

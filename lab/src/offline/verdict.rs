@@ -1,19 +1,22 @@
 //! The verdict of one stored run: its history is read once, each judge sees all of it that it can judge, and what is left out is counted.
 //! Order: what needs values as siblings comes first; then the keys that are registers are made so, and the others are searched.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::findings::{self, Findings};
 use super::measures::{Distance, Example, StaleReads, Values, example};
 use super::register::{as_register, is_register};
 use super::{Conditions, Judged, Outcome, Property};
-use crate::history::ReadError;
+use crate::history::{ReadError, Record};
 use crate::import::{self, RunHistory};
 use crate::judges::Budget;
 use crate::judges::account::{Account, Key, Names};
 use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
+use crate::judges::siblings;
 use crate::judges::staleness::{self, Staleness};
 
 /// All that is found of one run.
@@ -75,20 +78,40 @@ pub fn judge(
     budget: &Budget,
     choice: Choice,
 ) -> Result<RunVerdict, ReadError> {
+    judge_with(directory, expected, budget, choice, |_, _| {}).map(|(verdict, _)| verdict)
+}
+
+/// As [`judge`], and shows each record to `look` too, after the header: the file is read once.
+pub(crate) fn judge_with(
+    directory: &Path,
+    expected: Option<&[Property]>,
+    budget: &Budget,
+    choice: Choice,
+    mut look: impl FnMut(u64, &Record),
+) -> Result<(RunVerdict, Findings), ReadError> {
     let path = if directory.is_file() { directory.to_owned() } else { directory.join("history.jsonl") };
     let mut conditions = Conditions::default();
-    let history = import::read_run(&path, |record| conditions.add(record))?;
+    let (mut line, mut doubtful) = (1, HashSet::new());
+    let history = import::read_run(&path, |record| {
+        line += 1;
+        conditions.add(record);
+        if record.attempts > 1 {
+            doubtful.insert(line);
+        }
+        look(line, record);
+    })?;
     conditions.read_mode.clone_from(&history.header.read_mode);
-    Ok(judged(history, conditions, expected, budget, choice))
+    Ok(judged(history, conditions, &doubtful, expected, budget, choice))
 }
 
 fn judged(
     history: RunHistory,
     conditions: Conditions,
+    doubtful: &HashSet<u64>,
     expected: Option<&[Property]>,
     budget: &Budget,
     choice: Choice,
-) -> RunVerdict {
+) -> (RunVerdict, Findings) {
     let RunHistory { header, imported, torn_bytes } = history;
     let Account { keys, names } = imported.account;
     let (operations, key_count) = (keys.iter().map(|key| key.operations.len()).sum(), keys.len());
@@ -108,6 +131,9 @@ fn judged(
     let stale_by_causes = StaleReads::of(&account, &staleness.causal);
     let value_examples = strange(&account, &staleness);
     let session_examples = examples(&account, &sessions);
+    let of_key = |key: &Key| siblings::false_siblings(key, &|source| doubtful.contains(&source));
+    let false_siblings = account.keys.iter().chain(&shared.keys).map(of_key).sum();
+    drop(shared.keys);
     let linearizability = Linearizability::of(account, budget, choice);
     let mut properties = properties(&conditions, &staleness, &values, &sessions, &linearizability, &left_out);
     for judged in &mut properties {
@@ -116,9 +142,9 @@ fn judged(
             None => conditions.promise(judged.property),
         };
     }
-    let Linearizability { registers, siblings, distance } = linearizability;
-    RunVerdict {
-        run: header.run,
+    let Linearizability { registers, siblings, distance, judged } = linearizability;
+    let verdict = RunVerdict {
+        run: header.run.clone(),
         verdict: properties.iter().map(Judged::verdict).max().unwrap_or_default(),
         conditions,
         operations,
@@ -134,13 +160,17 @@ fn judged(
         registers,
         siblings,
         distance,
-    }
+    };
+    let nearby = findings::nearby(&verdict, &judged);
+    (verdict, Findings { header, real_time: staleness.real_time, false_siblings, nearby })
 }
 
 struct Linearizability {
     registers: Report,
     siblings: Report,
     distance: Distance,
+    /// All keys, those that are registers as such.
+    judged: Account,
 }
 
 impl Linearizability {
@@ -156,8 +186,9 @@ impl Linearizability {
         };
         let (registers, plain) = check(plain, names, Model::Register);
         let distance = Distance::of(&plain);
-        let (siblings, _) = check(others, plain.names, Model::Siblings);
-        Self { registers, siblings, distance }
+        let (siblings, mut judged) = check(others, plain.names, Model::Siblings);
+        judged.keys.extend(plain.keys);
+        Self { registers, siblings, distance, judged }
     }
 }
 
