@@ -37,7 +37,7 @@ pub use outcome::{OnProgress, Outcome, Progress};
 pub use sessions::Sessions;
 pub use verdict::Status;
 
-use link::Link;
+pub(crate) use link::Link;
 use meter::Meter;
 
 /// How long the nodes have to accept the first connection.

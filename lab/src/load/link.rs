@@ -16,7 +16,7 @@ const BACK_OFF_MAX: Duration = Duration::from_millis(500);
 
 /// A stream that comes back.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     shared: Arc<Shared>,
     current: watch::Receiver<Option<Session>>,
     keeper: JoinHandle<()>,
@@ -33,7 +33,7 @@ struct Shared {
 
 impl Link {
     /// Begins to connect to `endpoint`.
-    pub(super) fn open(endpoint: String, in_flight: usize) -> Self {
+    pub(crate) fn open(endpoint: String, in_flight: usize) -> Self {
         let shared = Arc::new(Shared { endpoint, in_flight, lost: Notify::new(), failure: Mutex::default() });
         let (sender, current) = watch::channel(None);
         let keeper = tokio::spawn(keep(Arc::clone(&shared), sender));
@@ -43,7 +43,7 @@ impl Link {
     /// The stream, as soon as there is one.
     ///
     /// Errors: there is none until `deadline`; nothing was sent.
-    pub(super) async fn session(&self, deadline: Instant) -> Result<Session, KvError> {
+    pub(crate) async fn session(&self, deadline: Instant) -> Result<Session, KvError> {
         if let Some(session) = &*self.current.borrow() {
             return Ok(session.clone());
         }
@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// Says that an operation failed on `session`, which may have ended.
-    pub(super) fn look_after(&self, session: &Session) {
+    pub(crate) fn look_after(&self, session: &Session) {
         if session.is_closed() {
             self.shared.lost.notify_one();
         }
