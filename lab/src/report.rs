@@ -12,6 +12,8 @@ pub mod model;
 pub mod results;
 mod summary;
 mod svg;
+#[cfg(test)]
+mod tests;
 
 pub use cells::{CellRow, cells_csv};
 pub use files::{read, write};
@@ -19,4 +21,5 @@ pub use html::{BYTES_MAX, html};
 pub use junit::junit;
 pub use model::{Axis, Band, Figure, Kind, Report, Scale};
 pub use summary::summary_md;
+pub(crate) use svg::number;
 pub use svg::svg;

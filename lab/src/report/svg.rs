@@ -17,10 +17,12 @@ mod legend;
 mod lines;
 mod ruler;
 mod strip;
+#[cfg(test)]
+pub(super) mod tests;
 mod thin;
 mod timeline;
 
-pub(super) use ruler::number;
+pub(crate) use ruler::number;
 
 /// How fine a drawing is.
 #[derive(Clone, Copy, Debug)]

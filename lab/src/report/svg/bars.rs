@@ -94,7 +94,7 @@ fn draw_bar(
     }
     let value = point.y.map(number).unwrap_or_default();
     let value = if point.is_at_least { format!("≥ {value}") } else { value };
-    if width_of(&value) <= width + 6.0 {
+    if 0.92 * width_of(&value) <= width + 8.0 {
         canvas.text("sm", Anchor::Middle, (middle, y.min(hi).min(ground) - 4.0), &value, WIDTH);
     }
 }

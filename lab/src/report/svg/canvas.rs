@@ -42,10 +42,15 @@ impl Canvas {
 
     /// Nothing where `d` is empty. `says`: its tooltip.
     pub(super) fn path(&mut self, class: &str, d: &str, says: &str) {
+        self.path_with(class, d, "", says);
+    }
+
+    /// `attributes`: more of them, already as XML.
+    pub(super) fn path_with(&mut self, class: &str, d: &str, attributes: &str, says: &str) {
         if d.is_empty() {
             return;
         }
-        let _ = write!(self.body, "<path class=\"{class}\" d=\"{d}\"");
+        let _ = write!(self.body, "<path class=\"{class}\" d=\"{d}\"{attributes}");
         self.close("path", says);
     }
 

@@ -69,7 +69,10 @@ fn draw_cell(canvas: &mut Canvas, shade: &Shade, cell: Option<&HeatCell>, place:
     let middle = (place.x + place.width / 2.0, place.y + place.height / 2.0);
     let Some((cell, [red, green, blue])) = cell.and_then(|cell| Some((cell, shade.colour(cell.value)?))) else {
         legend::hatch(canvas, place, &format!("{name}: not measured"));
-        if place.width >= width_of("not measured") {
+        let width = width_of("not measured");
+        if place.width >= width {
+            let behind = Place { x: middle.0 - width / 2.0, y: middle.1 - 8.0, width, height: 16.0 };
+            canvas.rect("behind", behind, "");
             canvas.text("sm", Anchor::Middle, (middle.0, middle.1 + 4.0), "not measured", place.width);
         }
         return;

@@ -112,19 +112,19 @@ impl Pen<'_> {
             let bounds: Vec<&Point> = series.points.iter().filter(|point| point.is_at_least).collect();
             let arrows: Vec<Spot> = bounds.iter().filter_map(|point| self.spot(point)).collect();
             let plain = marked.into_iter().filter(|spot| !arrows.contains(spot)).collect::<Vec<_>>();
-            self.draw_marked(&plain);
+            self.draw_marked(&plain, "mk");
             self.draw_arrows(&arrows);
         } else {
-            self.draw_marked(&marked);
+            self.draw_marked(&marked, if series.style == Style::Dots { "mk dense" } else { "mk" });
             let arrows: Vec<Spot> =
                 series.points.iter().filter(|point| point.is_at_least).filter_map(|point| self.spot(point)).collect();
             self.draw_arrows(&thin::spaced(&arrows, 12.0, 0.0));
         }
     }
 
-    fn draw_marked(&mut self, spots: &[Spot]) {
+    fn draw_marked(&mut self, spots: &[Spot], class: &str) {
         let d: String = spots.iter().map(|spot| legend::marker(self.index, spot.x, spot.y)).collect();
-        self.canvas.path(&format!("mk s{}", self.index % 4), &d, "");
+        self.canvas.path(&format!("{class} s{}", self.index % 4), &d, "");
     }
 
     /// From the point upward, or beside the upper edge from below it.

@@ -171,7 +171,7 @@ fn with_step(value: f64, step: f64) -> String {
 }
 
 /// `value` for people, with four digits that count.
-pub(in crate::report) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
     }

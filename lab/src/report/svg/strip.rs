@@ -50,12 +50,16 @@ fn draw_lane(canvas: &mut Canvas, ruler: &Ruler, lane: &Lane, (left, top): (f64,
         if share < 1.0 {
             legend::hatch(canvas, place, &says);
         }
-        let filled = BAR * share;
+        // However little is missing or there, one sees that it is.
+        let filled = match share {
+            0.0 | 1.0 => BAR * share,
+            some => (BAR * some).clamp(2.5, BAR - 2.5),
+        };
         canvas.rect("fl s0", Place { y: place.y + BAR - filled, height: filled, ..place }, &says);
         let words = percent(share);
         let half = width_of(&words) / 2.0;
         let middle = part.from + width / 2.0;
-        if width_of(&words) <= width.max(if share < 1.0 { 40.0 } else { 0.0 }) && middle - half >= free_from {
+        if width_of(&words) <= width.max(if share < 1.0 { 60.0 } else { 0.0 }) && middle - half >= free_from {
             canvas.text("sm", Anchor::Middle, (middle, top + DIGITS - 4.0), &words, WIDTH);
             free_from = middle + half + 6.0;
         }

@@ -16,6 +16,7 @@ const LABELLED_MAX: usize = 150;
 
 /// Draws it all and says how high it is.
 pub(super) fn draw(canvas: &mut Canvas, figure: &Figure, lanes: &[OpLane], detail: Detail) -> f64 {
+    define_fading(canvas);
     let left = lanes.iter().map(|lane| width_of(&lane.name) + 12.0).fold(40.0, f64::max).min(190.0);
     let right = WIDTH - frame::RIGHT;
     let ops = || lanes.iter().flat_map(|lane| &lane.ops);
@@ -50,6 +51,14 @@ fn entries(lanes: &[OpLane]) -> Vec<(&'static str, Sample)> {
         entries.push(("part of the violation", Sample::Class { class: "witness" }));
     }
     entries
+}
+
+/// What an open write is filled with.
+fn define_fading(canvas: &mut Canvas) {
+    let id = canvas.id.clone();
+    canvas.raw(&format!(
+        "<defs><linearGradient id=\"{id}-fade\"><stop class=\"fade\" offset=\"0.6\"/><stop class=\"fade end\" offset=\"1\"/></linearGradient></defs>"
+    ));
 }
 
 /// Bars beside each other, with labels in them or on lines above.
@@ -109,7 +118,7 @@ impl<'a> Row<'a> {
             }
             let unlabelled = |bar: &&mut Bar| bar.op.is_witness == is_witness && !bar.holds_label();
             for bar in self.bars.iter_mut().filter(unlabelled).take(LABELLED_MAX) {
-                let width = width_of(&bar.op.label).min(260.0);
+                let width = (1.08 * width_of(&bar.op.label)).min(260.0);
                 let from = bar.from.min(right - width).max(0.0);
                 let is_free = |line: usize| {
                     taken
@@ -127,7 +136,7 @@ impl<'a> Row<'a> {
     }
 
     fn height(&self) -> f64 {
-        self.lines as f64 * (LINE - 2.0) + BAR + 9.0
+        self.lines as f64 * (LINE - 2.0) + BAR + 11.0
     }
 
     fn chosen(&self, every: usize) -> impl Iterator<Item = &Bar<'a>> {
@@ -139,18 +148,18 @@ impl<'a> Row<'a> {
     }
 
     fn draw(&self, canvas: &mut Canvas, (left, right): (f64, f64), top: f64, every: usize) {
-        let y = top + self.lines as f64 * (LINE - 2.0);
+        let y = top + 2.0 + self.lines as f64 * (LINE - 2.0);
         canvas.text("tk", Anchor::End, (left - 8.0, y + 13.0), self.name, left - 8.0);
         canvas.line("grid", (left, y + BAR + 4.0), (right, y + BAR + 4.0));
         for bar in self.chosen(every) {
             bar.draw(canvas, y);
             if let Some((line, x)) = bar.above {
-                let baseline = y - 4.0 - (LINE - 2.0) * line as f64;
+                let baseline = y - 6.0 - (LINE - 2.0) * line as f64;
                 let class = if bar.op.is_witness { "sm wit" } else { "sm" };
                 if line > 0 {
                     canvas.line("lead", (bar.from + 1.5, baseline + 2.0), (bar.from + 1.5, y));
                 }
-                canvas.text(class, Anchor::Start, (x, baseline), &bar.op.label, 260.0);
+                canvas.text(class, Anchor::Start, (x, baseline), &bar.op.label, 240.0);
             }
         }
     }
@@ -158,7 +167,9 @@ impl<'a> Row<'a> {
 
 impl Bar<'_> {
     fn holds_label(&self) -> bool {
-        self.to - self.from >= width_of(&self.op.label) + if self.op.to.is_none() { 22.0 } else { 8.0 }
+        // An open bar fades: its label must end before that.
+        let room = if self.op.to.is_none() { 0.6 } else { 1.0 } * (self.to - self.from);
+        room >= width_of(&self.op.label) + 8.0
     }
 
     fn draw(&self, canvas: &mut Canvas, y: f64) {
@@ -183,11 +194,12 @@ impl Bar<'_> {
         }
     }
 
-    /// An arrow to the right, whose second half is dashed.
+    /// An arrow to the right with a dashed outline; a write fades toward its end.
     fn draw_open(&self, canvas: &mut Canvas, kind: &str, y: f64, says: &str) {
         let (from, to) = (self.from, (self.to - 10.0).max(self.from + 1.0));
         let mut d = String::new();
         let _ = write!(d, "M{} {}H{}l9 9-9 9H{}z", n(from), n(y), n(to), n(from));
-        canvas.path(&format!("op {kind} open"), &d, says);
+        let fading = if kind == "wr" { format!(" style=\"fill:url(#{}-fade)\"", canvas.id) } else { String::new() };
+        canvas.path_with(&format!("op {kind} open"), &d, &fading, says);
     }
 }
