@@ -4,6 +4,7 @@ export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS BENCH_SECONDS BENCH_KE
 CRD := crds/driftkv.io_kvclusters.yaml
 # Helm reads no file outside of its chart.
 CHART_CRD := charts/driftkv/files/kvclusters.yaml
+RESULTS_SCHEMA := lab/schema/results-v1.json
 .PHONY: help demo up check fix test test-long sim planted bench e2e e2e-kind
 
 help: ## this list
@@ -25,11 +26,12 @@ check: ## format, clippy, docs and the generated CRD, with warnings denied; chan
 	@cargo run --quiet --locked -p driftkv-operator --bin crdgen | diff -u $(CRD) - || { echo '$(CRD) is stale: make fix writes it anew'; exit 1; }
 	@cmp $(CRD) $(CHART_CRD) || { echo '$(CHART_CRD) is stale: make fix writes it anew'; exit 1; }
 
-fix: ## format, apply what clippy can, write the CRD anew
+fix: ## format, apply what clippy can, write the CRD and the schema of results.json anew
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo run --quiet --locked -p driftkv-operator --bin crdgen > $(CRD).new && mv $(CRD).new $(CRD)
 	cp $(CRD) $(CHART_CRD)
+	cargo run --quiet --locked -p driftkv-lab --example results_schema > $(RESULTS_SCHEMA).new && mv $(RESULTS_SCHEMA).new $(RESULTS_SCHEMA)
 
 test: ## all tests
 	cargo test --workspace --locked

@@ -17,7 +17,7 @@ pub use pool::pool;
 pub type Metrics = BTreeMap<String, Metric>;
 
 /// One number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Metric {
     /// Of one run; of several, pooled (shares, counts) or their median (all else).
     pub value: f64,

@@ -33,7 +33,7 @@ pub struct Report {
 }
 
 /// An expectation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Expectation {
     /// As written, such as `staleness.rate < 0.001`.
     pub expression: String,
@@ -81,7 +81,7 @@ pub struct Axis {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// From 0, or from the least number if that is below.
+    /// From 0, or from the least number if that is below; an x axis begins near its numbers if they are far from 0.
     #[default]
     Linear,
     /// By decades; what is not above 0 is left out, and said.
