@@ -58,6 +58,12 @@ impl Endpoints {
         is_flag || std::env::var("DRIFTKV_ENDPOINTS").is_ok_and(|words| !words.trim().is_empty())
     }
 
+    /// Nodes at these client addresses; their admin ports are beside them.
+    pub fn of_clients(client: Vec<String>) -> Result<Self, Failure> {
+        let connection = Connection { endpoint: client, admin: Vec::new(), data: None, admin_token_file: None };
+        Self::find(&connection)
+    }
+
     fn choose(connection: &Connection, environment: &str) -> Result<Self, Failure> {
         let is_named = !connection.endpoint.is_empty() || !connection.admin.is_empty();
         let listed: Vec<&str> = match is_named {

@@ -1,4 +1,4 @@
-//! `driftkv lab`: `load`, and `check` (in its own file: what the store holds; `offline` judges runs without a cluster, `history` what another
+//! `driftkv lab`: `load`, `run` (experiments, in `run`), and `check` (in its own file: what the store holds; `offline` judges runs without a cluster, `history` what another
 //! tool recorded).
 //! `load` finds the cluster, makes the plan, runs it, shows how it goes and what came of it.
 //! Order: plan, endpoints, experiment and directory are checked before the first request, so that a mistake leaves nothing behind.
@@ -11,6 +11,7 @@ mod injection;
 mod offline;
 mod plan;
 mod progress;
+mod run;
 mod target;
 
 use std::io::{BufWriter, ErrorKind, Write};
@@ -42,6 +43,9 @@ const DOUBTS: [&str; 3] = ["saturated", "failures", "loader-limited"];
 pub async fn run(command: &LabCommand) -> Result<(), Failure> {
     match command {
         LabCommand::Load(args) => load(args).await,
+        LabCommand::Run(args) => run::run(args).await,
+        LabCommand::Explain(args) => run::explain_file(args),
+        LabCommand::Report(args) => run::draw(args),
         LabCommand::Check(args) if args.history.format.is_some() => history::run(args),
         LabCommand::Check(args) if offline::is_meant(args) => offline::run(args),
         LabCommand::Check(args) => check::run(args).await,

@@ -6,13 +6,16 @@
 
 pub mod expression;
 pub mod grid;
+pub mod perform;
 pub mod read;
+pub mod record;
 pub mod schedule;
 pub mod spec;
+pub mod tell;
 
 mod explain;
 
-pub use explain::explain;
+pub use explain::{estimate, explain, runs};
 pub use grid::{Cell, Grid};
 pub use read::{Experiment, SpecError};
 pub use spec::Spec;

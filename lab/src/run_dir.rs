@@ -81,7 +81,8 @@ impl RunDir {
         self.write("summary.txt", summary)
     }
 
-    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
+    /// Keeps `value` as the file `name`.
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
         write_json(&self.path.join(name), value)
     }
 

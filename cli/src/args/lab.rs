@@ -21,6 +21,16 @@ pub enum LabCommand {
     /// one has ended, which finds the throughput and hides the waiting. With --rate operations leave when they are due,
     /// whether or not the cluster keeps up, and what they waited counts. docs/load.md explains the numbers.
     Load(Box<LoadArgs>),
+    /// Run an experiment's file: clusters, load, faults, verdicts, and a folder with a report
+    ///
+    /// The file says what is asked, of which cluster, under which load, with which faults, how often, and what is expected; docs/experiments.md has
+    /// its fields, `lab explain` says in words what would happen. Nodes are processes of this machine; they are stopped, and their data deleted, at the end.
+    /// Exit code 0: all that was expected and promised holds; 1: it does not; 2: inconclusive, such as a fault that nobody saw take effect; 64: bad input.
+    Run(RunArgs),
+    /// Say in words what an experiment's file would do, and how long it takes
+    Explain(ExplainArgs),
+    /// Draw the report of a folder again, from its report.json
+    Report(ReportArgs),
     /// Judge what runs saw; with a cluster, say whether any acknowledged write is lost
     ///
     /// Without a cluster it judges the runs by their histories alone: are reads stale, how old and how many versions behind; do sessions keep
@@ -33,6 +43,43 @@ pub enum LabCommand {
     /// With --format it judges a history that any tool recorded instead, and asks no cluster: is it linearizable? Exit code 0: it is; 1: it is
     /// not; 2: nobody knows, since the budget was used up; 64: bad input. docs/verdicts.md explains formats and models.
     Check(Box<CheckArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment, such as examples/experiments/partition.yaml
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub file: Option<PathBuf>,
+    /// Where the report and everything behind it goes: a new directory [default: lab-runs/NAME-TIME]
+    #[arg(short = 'o', long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Go on with a folder that was interrupted: runs that are over are left out
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
+    /// The short form that the file has under `quick`
+    #[arg(long, conflicts_with = "resume")]
+    pub quick: bool,
+    /// Runs of each cell, in place of the file's
+    #[arg(long, value_name = "COUNT", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repetitions: Option<u32>,
+    /// Everything random follows from it, in place of the file's
+    #[arg(long, conflicts_with = "resume")]
+    pub seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The experiment
+    pub file: PathBuf,
+    /// Its short form
+    #[arg(long)]
+    pub quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A folder that `lab run` made
+    pub folder: PathBuf,
 }
 
 #[derive(Debug, Args)]

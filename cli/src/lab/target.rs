@@ -6,7 +6,7 @@ use std::path::Path;
 
 use driftkv_lab::faults::{Evidence, State};
 use driftkv_lab::load::Quorums;
-use driftkv_lab::target::{Target, TargetNode};
+use driftkv_lab::target::{Answers, Target, TargetNode};
 use driftkv_proto::v1;
 use tonic::{Code, Response};
 
@@ -14,6 +14,7 @@ use crate::admin;
 use crate::chaos;
 use crate::endpoints::{AdminEndpoint, Endpoints};
 use crate::error::{Exit, Failure};
+use crate::up::plan::Plan;
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -43,6 +44,18 @@ impl KnownCluster {
             w: file.write_quorum,
         });
         Self { nodes: nodes.collect(), quorums: quorums.unwrap_or_default() }
+    }
+
+    /// Processes of this machine.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let nodes = plan.nodes.iter().map(|node| TargetNode {
+            name: node.name.clone(),
+            client: Some(node.client()),
+            admin: node.admin(),
+        });
+        let spec = &plan.spec;
+        let quorums = Quorums { n: spec.replication_factor, r: spec.read_quorum, w: spec.write_quorum };
+        Self { nodes: nodes.collect(), quorums }
     }
 
     pub(super) fn admin(&self) -> Vec<AdminEndpoint> {
@@ -91,4 +104,17 @@ impl Target for KnownCluster {
         };
         answers.into_iter().map(evidence).collect()
     }
+
+    async fn statuses(&self) -> Answers<v1::StatusReply> {
+        told(admin::statuses(&self.admin()).await)
+    }
+
+    async fn digests(&self) -> Answers<v1::DigestsReply> {
+        let question = |mut client: admin::AdminClient| async move { client.digests(v1::DigestsRequest {}).await };
+        told(admin::ask_all(&self.admin(), question).await)
+    }
+}
+
+fn told<T>(answers: Vec<admin::Answer<T>>) -> Answers<T> {
+    answers.into_iter().map(|(node, answer)| (node.name, answer.map_err(|failure| failure.message))).collect()
 }

@@ -1,0 +1,212 @@
+//! The clusters of an experiment: processes of this machine from a KVCluster's fields, or nodes that run already (`endpoints`).
+//! Invariants: one cluster of ours runs at a time; when it is stopped its processes are gone and its data is deleted, unless something failed.
+
+use std::path::{Path, PathBuf};
+
+use driftkv_lab::experiment::{Experiment, Spec};
+use driftkv_lab::target::Target;
+use driftkv_operator::manifest::parse_manifest;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::super::target::KnownCluster;
+use crate::endpoints::Endpoints;
+use crate::error::{Exit, Failure};
+use crate::input;
+use crate::up::group::{Event, Group};
+use crate::up::plan::{self, Plan};
+use crate::up::process::find_program;
+use crate::up::settle;
+use crate::up::signals::Signals;
+
+/// Below the range from which systems lend ports to outgoing connections.
+const BASE_PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Fields of `cluster` that are no fields of a KVCluster's `spec`.
+const NAME: &str = "name";
+const ENDPOINTS: &str = "endpoints";
+const NAME_DEFAULT: &str = "lab";
+
+/// What runs now.
+pub struct Clusters {
+    program: Option<PathBuf>,
+    now: Option<(Map<String, Value>, Running)>,
+    log: PathBuf,
+}
+
+struct Running {
+    cluster: KnownCluster,
+    /// Of processes of our own.
+    own: Option<Own>,
+}
+
+struct Own {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Vec<String>>,
+    directory: TempDir,
+}
+
+/// The fields of the KVCluster in the file at `path`, and its name.
+pub fn manifest_fields(path: &Path) -> Result<Map<String, Value>, String> {
+    let text = input::text(path, driftkv_operator::manifest::TEXT_BYTES_MAX).map_err(|failure| failure.message)?;
+    let cluster = parse_manifest(&text, &path.display().to_string()).map_err(|error| error.to_string())?;
+    let spec = serde_json::to_value(&cluster.spec).map_err(|error| error.to_string())?;
+    let mut fields = spec.as_object().cloned().unwrap_or_default();
+    fields.insert(NAME.to_owned(), cluster.metadata.name.unwrap_or_default().into());
+    Ok(fields)
+}
+
+/// Whether the cluster of every cell can be made; says which cannot, and why.
+pub fn check_all(experiment: &Experiment) -> Result<(), Failure> {
+    for cell in &experiment.grid.cells {
+        kvcluster(&cell.spec.cluster).map_err(|why| {
+            Failure::new(Exit::BadInput, format!("cell {}: cluster: {why}", cell.name)).hint("Nothing was started.")
+        })?;
+    }
+    Ok(())
+}
+
+/// A manifest of the fields; `None`: nodes that run already.
+fn kvcluster(fields: &Map<String, Value>) -> Result<Option<driftkv_operator::crd::KVCluster>, String> {
+    let mut spec = fields.clone();
+    if let Some(endpoints) = spec.remove(ENDPOINTS) {
+        let is_list = endpoints.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
+        return match is_list
+            && spec.keys().all(|name| ["replicationFactor", "readQuorum", "writeQuorum"].contains(&name.as_str()))
+        {
+            true => Ok(None),
+            false => Err(
+                "endpoints is a list of HOST:PORT; beside it stand only replicationFactor, readQuorum and writeQuorum"
+                    .to_owned(),
+            ),
+        };
+    }
+    let name = spec.remove(NAME).unwrap_or_else(|| NAME_DEFAULT.into());
+    spec.entry("allowFaults").or_insert(true.into());
+    let manifest = json!({
+        "apiVersion": driftkv_operator::crd::API_VERSION,
+        "kind": driftkv_operator::crd::KIND,
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    parse_manifest(&manifest.to_string(), "").map(Some).map_err(|error| {
+        let text = error.to_string();
+        text.rsplit_once(": ").map_or(text.clone(), |_| text.trim_start_matches([':', ' ']).to_owned())
+    })
+}
+
+/// Names and client ports.
+pub fn nodes(cluster: &KnownCluster) -> Vec<(String, String)> {
+    cluster.nodes().iter().filter_map(|node| Some((node.name.clone(), node.client.clone()?))).collect()
+}
+
+impl Clusters {
+    /// None yet; logs of nodes that fail are kept in `folder`.
+    pub fn new(folder: &Path) -> Result<Self, Failure> {
+        Ok(Self { program: None, now: None, log: folder.join("nodes") })
+    }
+
+    /// The cluster of `spec`: the one that runs if it is the same, else a new one in its place.
+    pub async fn of(&mut self, spec: &Spec) -> Result<&KnownCluster, Failure> {
+        let is_same = self.now.as_ref().is_some_and(|(fields, _)| *fields == spec.cluster);
+        if !is_same {
+            self.stop().await?;
+            let running = self.start(&spec.cluster).await?;
+            self.now = Some((spec.cluster.clone(), running));
+        }
+        match &self.now {
+            Some((_, running)) => Ok(&running.cluster),
+            None => Err(Failure::failed("no cluster runs")),
+        }
+    }
+
+    /// Stops what runs, if it is ours.
+    pub async fn stop(&mut self) -> Result<(), Failure> {
+        let Some((_, Running { own: Some(own), .. })) = self.now.take() else { return Ok(()) };
+        let _ = own.stop.send(());
+        let killed = own.task.await.map_err(|error| Failure::failed(error.to_string()))?;
+        if killed.is_empty() {
+            let path = own.directory.path().to_owned();
+            return own.directory.close().map_err(|error| Failure::io(&path, &error));
+        }
+        let kept = own.directory.keep();
+        eprintln!("{} did not stop in time and was killed; data and logs are in {}", killed.join(", "), kept.display());
+        Ok(())
+    }
+
+    async fn start(&mut self, fields: &Map<String, Value>) -> Result<Running, Failure> {
+        let wrong = |why: String| Failure::new(Exit::BadInput, format!("cluster: {why}"));
+        match kvcluster(fields).map_err(wrong)? {
+            None => connect(fields).await,
+            Some(manifest) => {
+                if self.program.is_none() {
+                    self.program = Some(find_program()?);
+                }
+                let program = self.program.clone().unwrap_or_default();
+                start(&manifest, &program, &self.log).await
+            }
+        }
+    }
+}
+
+/// Nodes that run already.
+async fn connect(fields: &Map<String, Value>) -> Result<Running, Failure> {
+    let list = fields.get(ENDPOINTS).and_then(Value::as_array).cloned().unwrap_or_default();
+    let words = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let endpoints = Endpoints::of_clients(words)?;
+    let cluster = KnownCluster::find(&endpoints, true).await;
+    Ok(Running { cluster, own: None })
+}
+
+async fn start(manifest: &driftkv_operator::crd::KVCluster, program: &Path, log: &Path) -> Result<Running, Failure> {
+    let directory = TempDir::with_prefix("driftkv-lab-");
+    let directory = directory.map_err(|error| Failure::failed(format!("no temporary directory: {error}")))?;
+    let plan = free_plan(manifest, directory.path())?;
+    plan.make_dirs()?;
+    plan.cluster_file().write(directory.path())?;
+    let mut group = Group::start(&plan, program);
+    let settled = tokio::select! {
+        settled = settle::settle(&plan.nodes, plan.spec.partitions, plan.spec.replication_factor) => settled.map(|_| ()),
+        failure = group.first_death(&plan) => Err(failure),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(keep(group, stopped));
+    let own = Own { stop, task, directory };
+    match settled {
+        Ok(()) => Ok(Running { cluster: KnownCluster::of_plan(&plan), own: Some(own) }),
+        Err(failure) => {
+            let _ = own.stop.send(());
+            let _ = own.task.await;
+            let kept = own.directory.keep();
+            let _ = log;
+            let hint = format!("{}\nData and logs of the nodes are in {}", failure.hint, kept.display());
+            Err(failure.hint(hint.trim_start().to_owned()))
+        }
+    }
+}
+
+/// Keeps nodes running, and starts those again that die, until told to stop. Names those that had to be killed.
+async fn keep(mut group: Group, mut stopped: oneshot::Receiver<()>) -> Vec<String> {
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            event = group.next() => if let Event::NotStarted { name, failure } = event {
+                eprintln!("{name} cannot be started: {failure}");
+            },
+        }
+    }
+    match Signals::new() {
+        Ok(mut signals) => group.stop(&mut signals).await,
+        // Processes end with their handles.
+        Err(_) => Vec::new(),
+    }
+}
+
+fn free_plan(manifest: &driftkv_operator::crd::KVCluster, data: &Path) -> Result<Plan, Failure> {
+    let step = u16::try_from(manifest.spec.replicas.saturating_mul(10)).unwrap_or(u16::MAX).max(100);
+    let first = BASE_PORTS.start + (std::process::id() % 100) as u16 * 100;
+    let candidates = (first..BASE_PORTS.end).chain(BASE_PORTS.start..first).step_by(usize::from(step));
+    let mut plans = candidates.filter_map(|base_port| plan::Plan::new(manifest, data, base_port).ok());
+    plans.find(|plan| plan.check_ports().is_ok()).ok_or_else(|| Failure::failed("no free ports"))
+}

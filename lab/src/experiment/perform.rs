@@ -1,0 +1,191 @@
+//! One run of one cell against a cluster that runs: load and faults side by side, then what only silence shows.
+//! Order: load through all phases, each phase's faults in their time; then all faults are healed for certain, the replicas are watched until they
+//! agree, and every key is read. Invariants: what happened is on disk before it is judged; whoever stops a run early gets what there was.
+//! Not here: starting clusters (the command), measuring what came of it (`measure`).
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::schedule;
+use super::spec::{MeasureSpec, Spec};
+use crate::check::{self, CheckError, Reading};
+use crate::convergence::Convergence;
+use crate::faults::FaultRecord;
+use crate::load::{self, LoadError, OnProgress, Options, Outcome};
+use crate::plan::Plan;
+use crate::run_dir::{FileError, RunDir};
+use crate::target::Target;
+use crate::visibility::{ProbeError, Visibility};
+
+mod aftermath;
+mod inject;
+mod visible;
+
+/// How long a key may take to be read at the end, all attempts together.
+const READ_MAX: Duration = Duration::from_secs(10);
+
+/// Of one run.
+pub struct Setting<'a> {
+    /// Where its files go.
+    pub dir: &'a RunDir,
+    /// Of its plan and its faults.
+    pub seed: u64,
+    /// Names it, in its values and experiments.
+    pub run: u64,
+    /// Ends it early when set.
+    pub stop: Arc<AtomicBool>,
+    /// Called every second of the load.
+    pub on_progress: Option<OnProgress>,
+    /// Told what happens beside the load.
+    pub say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// What a run came to, beside its files.
+#[derive(Debug)]
+pub struct Performed {
+    /// What was asked.
+    pub plan: Plan,
+    /// Counts and latencies.
+    pub outcome: Outcome,
+    /// As in `faults.jsonl`.
+    pub faults: Vec<FaultRecord>,
+    /// Whether every acknowledged write is there.
+    pub written: Option<check::Verdict>,
+    /// How the replicas came to agree.
+    pub convergence: Option<Convergence>,
+    /// Active probes of freshness.
+    pub probed: Option<Visibility>,
+    /// What could not be done or seen; any of it makes the run inconclusive.
+    pub trouble: Vec<String>,
+}
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub enum PerformError {
+    /// The load did not take place.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The settings cannot be run.
+    #[error("{0}")]
+    Settings(String),
+    /// Probes of freshness cannot be sent.
+    #[error(transparent)]
+    Visibility(#[from] ProbeError),
+}
+
+/// Runs `spec` on `target`. Errors: the run did not take place; what the store does is in the outcome.
+pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_>) -> Result<Performed, PerformError> {
+    let plan = schedule::plan(spec, setting.seed);
+    let name = format!("{:016x}", setting.run);
+    let windows = schedule::windows(spec, setting.seed, &name).map_err(PerformError::Settings)?;
+    let clients: Vec<String> = target.nodes().iter().filter_map(|node| node.client.clone()).collect();
+    let probing = match &spec.measure.visibility {
+        Some(wanted) => {
+            (setting.say)("measuring what messages and disks take without faults");
+            let legs = visible::calibrate(spec, &clients, setting.seed, setting.run, &setting.stop).await?;
+            Some((wanted, legs))
+        }
+        None => None,
+    };
+    let (on_start, started) = oneshot::channel();
+    let options = Options {
+        run: setting.run,
+        cluster: target.quorums(),
+        out: Some(setting.dir.clone()),
+        stop: Arc::clone(&setting.stop),
+        on_start: Some(on_start),
+        on_progress: setting.on_progress.take(),
+        ..Options::default()
+    };
+    let shared = inject::Shared { dir: setting.dir, say: setting.say, stop: &setting.stop };
+    let (outcome, injected, probed) = {
+        let load = load::run(&plan, &clients, options);
+        let beside = async {
+            let Ok(started) = started.await else { return (inject::Injected::default(), None) };
+            let probes = async {
+                let (wanted, legs) = probing?;
+                Some(visible::during(spec, wanted, legs, &windows, &clients, &setting, started).await)
+            };
+            tokio::join!(inject::all(target, started, &windows, &shared), probes)
+        };
+        let (mut load, mut beside) = (pin!(load), pin!(beside));
+        tokio::select! {
+            // A load that did not begin never tells when: nothing else is to be waited for.
+            outcome = &mut load => { let outcome = outcome?; let (injected, probed) = beside.await; (outcome, injected, probed) }
+            (injected, probed) = &mut beside => (load.await?, injected, probed),
+        }
+    };
+    let mut performed = Performed {
+        plan,
+        outcome,
+        faults: injected.records,
+        written: None,
+        convergence: None,
+        probed: probed.transpose()?,
+        trouble: injected.trouble,
+    };
+    if let Some(probed) = &performed.probed {
+        probed.write(setting.dir.path())?;
+    }
+    let is_stopped = performed.outcome.is_stopped;
+    if !is_stopped {
+        afterwards(&spec.measure, target, &clients, &setting, &mut performed).await?;
+    }
+    Ok(performed)
+}
+
+/// What only silence shows.
+async fn afterwards<T: Target>(
+    measure: &MeasureSpec,
+    target: &T,
+    clients: &[String],
+    setting: &Setting<'_>,
+    performed: &mut Performed,
+) -> Result<(), FileError> {
+    // The load began so long ago, and ended just now: close enough to put both on one time axis.
+    let started = Instant::now() - performed.outcome.elapsed;
+    performed.trouble.extend(aftermath::wait_until_healed(target).await);
+    let (healed, before) = (Instant::now(), aftermath::counters(target).await);
+    if let Some(wanted) = &measure.convergence {
+        (setting.say)("nothing is written any more: watching the replicas agree");
+        if wanted.read_all {
+            performed.trouble.extend(aftermath::read_all(&performed.plan, clients, target.quorums().n).await);
+        }
+        let polls = aftermath::watch(target, started, healed, wanted.deadline).await;
+        let told = polls.iter().flat_map(|poll| &poll.per_replica_digest).flat_map(|(_, digests)| digests);
+        let convergence = Convergence {
+            heal_ns: aftermath::nanos(healed - started),
+            deadline_ns: aftermath::nanos(wanted.deadline),
+            replicas: target.quorums().n as usize,
+            partitions: told.map(|digest| digest.partition + 1).max().unwrap_or_default(),
+            polls,
+            before,
+            after: aftermath::counters(target).await,
+        };
+        convergence.write(setting.dir.path())?;
+        performed.convergence = Some(convergence);
+    }
+    if let Some(settle) = measure.lost_writes {
+        let reading = Reading { endpoints: clients.to_vec(), r: 0, timeout: READ_MAX, settle };
+        match check::acknowledged(&[setting.dir.path().to_owned()], &reading).await {
+            Ok(verdict) => {
+                setting.dir.write_json("written.json", &verdict)?;
+                performed.written = Some(verdict);
+            }
+            Err(CheckError::Unreadable { key, error }) => {
+                performed
+                    .trouble
+                    .push(format!("key {key} cannot be read at the end, so nothing is known of it: {error}"));
+            }
+            Err(error) => performed.trouble.push(format!("what was written was not read again: {error}")),
+        }
+    }
+    Ok(())
+}

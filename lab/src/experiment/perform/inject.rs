@@ -1,0 +1,191 @@
+//! Faults of a run in their time: begun with their phase, seen to take effect, ended with it.
+//! Invariants: times in records are those of evidence, not of the schedule; what was not begun is not ended, and makes the run inconclusive.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use driftkv_proto::faults::Fault;
+use driftkv_proto::v1;
+
+use super::super::schedule::Window;
+use crate::faults::{Evidence, FaultRecord, State};
+use crate::run_dir::RunDir;
+use crate::target::{Answers, Target};
+
+/// Between two looks at whether the run was stopped.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What all faults of a run share.
+pub(super) struct Shared<'a> {
+    pub(super) dir: &'a RunDir,
+    pub(super) say: &'a (dyn Fn(&str) + Sync),
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// What became of them.
+#[derive(Debug, Default)]
+pub(super) struct Injected {
+    pub(super) records: Vec<FaultRecord>,
+    pub(super) trouble: Vec<String>,
+}
+
+/// Injects each of `windows` in its time after `started`.
+pub(super) async fn all<T: Target>(target: &T, started: Instant, windows: &[Window], shared: &Shared<'_>) -> Injected {
+    let mut injected = Injected::default();
+    for window in windows {
+        if !sleep_until(started + window.from, shared.stop).await {
+            return injected;
+        }
+        if injected.begin(target, started, window, shared).await {
+            injected.probe(target, started, window, shared).await;
+            sleep_until(started + window.to, shared.stop).await;
+            injected.heal(target, started, window, shared).await;
+        }
+    }
+    injected
+}
+
+/// False if the run was stopped before.
+async fn sleep_until(moment: Instant, stop: &AtomicBool) -> bool {
+    loop {
+        let now = Instant::now();
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        if now >= moment {
+            return true;
+        }
+        tokio::time::sleep((moment - now).min(LOOK)).await;
+    }
+}
+
+impl Injected {
+    fn add(&mut self, record: FaultRecord, shared: &Shared<'_>) {
+        if let Err(error) = shared.dir.add_fault(&record) {
+            self.trouble.push(error.to_string());
+        }
+        self.records.push(record);
+    }
+
+    async fn begin<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) -> bool {
+        let requested_ns = ns_since(started);
+        let id = window.experiment.id.clone();
+        let result = target.apply(&window.text).await;
+        match &result {
+            Ok(_) => {
+                let faults: Vec<String> = window.experiment.faults.iter().map(Fault::describe).collect();
+                (shared.say)(&format!("{}: {}", window.phase, faults.join("; ")));
+                let targets = target.nodes().iter().map(|node| node.name.clone()).collect();
+                let record = FaultRecord::Began {
+                    id,
+                    requested_ns,
+                    applied_ns: ns_since(started),
+                    faults,
+                    targets,
+                    text: window.text.clone(),
+                };
+                self.add(record, shared);
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.trouble.push(format!("phase {}: its faults did not begin: {why}", window.phase));
+                self.add(FaultRecord::Refused { id, requested_ns: Some(requested_ns), why }, shared);
+            }
+        }
+        result.is_ok()
+    }
+
+    /// Asks the nodes during the phase whom they reach, until those are gone that should be: what a cut or a pause looks like from outside.
+    async fn probe<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) {
+        let mut left: Vec<(usize, &Fault)> = window.experiment.faults.iter().enumerate().filter(isolates).collect();
+        let last = started + window.from + (window.to - window.from).mul_f64(0.9);
+        while !left.is_empty() {
+            let seen = Seen::of(target.statuses().await);
+            let is_over = Instant::now() >= last || shared.stop.load(Ordering::Relaxed);
+            for (fault, is_effective) in left.iter().map(|(index, fault)| (*index, seen.shows(fault))) {
+                if is_effective || is_over {
+                    let (id, at_ns, saw) = (window.experiment.id.clone(), ns_since(started), seen.sentence());
+                    self.add(FaultRecord::Probed { id, fault, at_ns, is_effective, saw }, shared);
+                }
+            }
+            left.retain(|(_, fault)| !is_over && !seen.shows(fault));
+            tokio::time::sleep(LOOK * 2).await;
+        }
+    }
+
+    async fn heal<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) {
+        let (requested_ns, id) = (ns_since(started), window.experiment.id.clone());
+        let evidence = target.clear(&id).await;
+        for Evidence { node, state, .. } in &evidence {
+            if let State::Unknown(why) = state {
+                self.trouble
+                    .push(format!("phase {}: {node} did not say whether its faults ended: {why}", window.phase));
+            }
+        }
+        let applied_ns = self.records.iter().rev().find_map(|record| match record {
+            FaultRecord::Began { applied_ns, .. } => Some(*applied_ns),
+            _ => None,
+        });
+        let length_ns = window.experiment.for_ms.saturating_mul(1_000_000);
+        let by_itself = applied_ns.unwrap_or(requested_ns).saturating_add(length_ns);
+        let is_evident = evidence.iter().any(Evidence::is_evident);
+        let healed_ns = by_itself.min(ns_since(started));
+        self.add(FaultRecord::Healed { id, requested_ns, healed_ns, is_evident, evidence }, shared);
+    }
+}
+
+/// A shorter pause may be over before anybody misses the node.
+const PAUSE_SEEN_MS: u64 = 3_000;
+
+/// Others should no longer reach somebody.
+fn isolates((_, fault): &(usize, &Fault)) -> bool {
+    match fault {
+        Fault::Partition(_) => true,
+        Fault::Pause { down_ms, .. } => *down_ms >= PAUSE_SEEN_MS,
+        _ => false,
+    }
+}
+
+/// Who does not reach whom; the peers of a node that did not answer are all of them.
+struct Seen {
+    silent: Vec<String>,
+    unreachable: Vec<(String, String)>,
+}
+
+impl Seen {
+    fn of(answers: Answers<v1::StatusReply>) -> Self {
+        let mut seen = Self { silent: Vec::new(), unreachable: Vec::new() };
+        for (node, answer) in answers {
+            let Ok(status) = answer else {
+                seen.silent.push(node);
+                continue;
+            };
+            let gone = status.peers.into_iter().filter(|peer| !peer.is_reachable);
+            seen.unreachable.extend(gone.map(|peer| (node.clone(), peer.name)));
+        }
+        seen
+    }
+
+    fn shows(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Pause { node, .. } => {
+                self.silent.contains(node) || self.unreachable.iter().any(|(_, gone)| gone == node)
+            }
+            _ => !self.unreachable.is_empty(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let pairs: Vec<String> =
+            self.unreachable.iter().map(|(from, to)| format!("{from} does not reach {to}")).collect();
+        let silent: Vec<String> = self.silent.iter().map(|node| format!("{node} does not answer")).collect();
+        match pairs.is_empty() && silent.is_empty() {
+            true => "all nodes reach each other".to_owned(),
+            false => [silent, pairs].concat().join(", "),
+        }
+    }
+}
+
+fn ns_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

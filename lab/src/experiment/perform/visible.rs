@@ -1,0 +1,128 @@
+//! Probes of freshness during a phase, and what messages, disks and clients take without its faults, which the prediction needs.
+//! Calibration comes before the load and before any fault: reads at R=1 are answered by the node that is asked, so they tell what clients take; writes at
+//! W=1 wait for one disk, writes at W=N also for messages there and back.
+//! Not here: probing and predicting (`visibility`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use driftkv_proto::faults::{EVERY_NODE, Fault, Law, Links};
+
+use super::Setting;
+use crate::experiment::schedule::{self, Window};
+use crate::experiment::spec::{Spec, VisibilitySpec as Wanted};
+use crate::visibility::{Legs, ProbeError, Store, Visibility, VisibilitySpec, probe};
+
+/// Of each kind.
+const CALIBRATION_SAMPLES: usize = 200;
+/// Writers of the calibration: few, so that they do not wait for each other.
+const CALIBRATION_WRITERS: u32 = 4;
+/// Between two looks at whether the phase is over.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What messages, disks and clients take now.
+pub(super) async fn calibrate(
+    spec: &Spec,
+    clients: &[String],
+    seed: u64,
+    run: u64,
+    stop: &Arc<AtomicBool>,
+) -> Result<Legs, ProbeError> {
+    let of = |w: u32, name: &str| VisibilitySpec {
+        samples: CALIBRATION_SAMPLES,
+        grid_ms: vec![0.0],
+        writers: CALIBRATION_WRITERS,
+        r: 1,
+        w,
+        timeout: spec.request.timeout,
+        bucket: format!("lab-calibration-{run:016x}"),
+        seed,
+        key_prefix: format!("{name}-"),
+    };
+    let one = probe(&of(1, "one"), clients, stop).await?;
+    let all = probe(&of(schedule::quorums(spec).n, "all"), clients, stop).await?;
+    let client_trip = median(one.samples.iter().map(|sample| sample.read_ms));
+    let syncs = one.samples.iter().map(|sample| (sample.write_ms - client_trip).max(0.0));
+    let messages = median(all.samples.iter().map(|sample| sample.write_ms))
+        - median(one.samples.iter().map(|sample| sample.write_ms));
+    Ok(Legs {
+        sync_ms: syncs.collect(),
+        base_ms: vec![(messages / 2.0).max(0.0)],
+        client_ms: client_trip / 2.0,
+        ..Legs::default()
+    })
+}
+
+/// Probes from the phase's begin until all samples are there, or it ends.
+pub(super) async fn during(
+    spec: &Spec,
+    wanted: &Wanted,
+    legs: Legs,
+    windows: &[Window],
+    clients: &[String],
+    setting: &Setting<'_>,
+    started: Instant,
+) -> Result<Visibility, ProbeError> {
+    let phase = schedule::phases(spec).into_iter().find(|(name, ..)| *name == wanted.phase);
+    let (_, from, to) = phase.unwrap_or_default();
+    let quorums = schedule::quorums(spec);
+    let probes = VisibilitySpec {
+        samples: usize::try_from(wanted.samples).unwrap_or(usize::MAX),
+        grid_ms: wanted.at.iter().map(|at| at.as_secs_f64() * 1e3).collect(),
+        writers: wanted.writers,
+        r: quorums.r,
+        w: quorums.w,
+        timeout: spec.request.timeout,
+        bucket: format!("lab-visibility-{:016x}", setting.run),
+        seed: setting.seed,
+        key_prefix: "key-".to_owned(),
+    };
+    let law = windows.iter().find(|window| window.phase == wanted.phase).map(law_of);
+    tokio::time::sleep_until((started + from + SETTLE).into()).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let end = async {
+        while Instant::now() < started + to && !setting.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
+        }
+        over.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    };
+    let mut seen = tokio::select! {
+        seen = probe(&probes, clients, &over) => seen?,
+        () = end => Visibility::default(),
+    };
+    let [n, r, w] = [quorums.n, quorums.r, quorums.w].map(|count| count as usize);
+    // Without faults the prediction is of what was calibrated; with other faults than one delay of every link there is none.
+    seen.model = match law {
+        None => Some(Store { nodes: clients.len(), n, r, w, legs }),
+        Some(Some(law)) => {
+            let Legs { base_ms, sync_ms, client_ms, .. } = legs;
+            Some(Store {
+                nodes: clients.len(),
+                n,
+                r,
+                w,
+                legs: Legs { sync_ms, client_ms, ..Legs::on_every_link(law, base_ms) },
+            })
+        }
+        Some(None) => None,
+    };
+    Ok(seen)
+}
+
+/// After the phase's begin: until its faults are applied everywhere.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// The one law of delays on every link, if that is all there is.
+fn law_of(window: &Window) -> Option<Law> {
+    let [Fault::Delay { links, law }] = window.experiment.faults.as_slice() else { return None };
+    let is_every = |names: &[String]| matches!(names, [name] if name == EVERY_NODE);
+    matches!(links, Links::OneWay { from, to } if is_every(from) && is_every(to)).then_some(*law)
+}
+
+fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = numbers.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
