@@ -6,6 +6,7 @@
 //! Not here: sending and measuring (`driftkv_lab`), the plan from flags (`plan`), progress (`progress`), faults (`injection`, `target`).
 
 mod check;
+mod compare;
 mod history;
 mod injection;
 mod offline;
@@ -46,6 +47,7 @@ pub async fn run(command: &LabCommand) -> Result<(), Failure> {
         LabCommand::Run(args) => run::run(args).await,
         LabCommand::Explain(args) => run::explain_file(args),
         LabCommand::Report(args) => run::draw(args),
+        LabCommand::Compare(args) => compare::run(args),
         LabCommand::Check(args) if args.history.format.is_some() => history::run(args),
         LabCommand::Check(args) if offline::is_meant(args) => offline::run(args),
         LabCommand::Check(args) => check::run(args).await,

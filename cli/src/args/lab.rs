@@ -31,6 +31,11 @@ pub enum LabCommand {
     Explain(ExplainArgs),
     /// Draw the report of a folder again, from its report.json
     Report(ReportArgs),
+    /// Compare the results of two runs of an experiment, with significance
+    ///
+    /// Shares are compared by their counts, all else by the ranks of its runs, with Holm's correction over all and a least effect (docs/experiments.md).
+    /// Exit code 0; with --fail-on regression 1 if something became worse for certain, 2 if the two did not do the same; 64: bad input.
+    Compare(CompareArgs),
     /// Judge what runs saw; with a cluster, say whether any acknowledged write is lost
     ///
     /// Without a cluster it judges the runs by their histories alone: are reads stale, how old and how many versions behind; do sessions keep
@@ -80,6 +85,30 @@ pub struct ExplainArgs {
 pub struct ReportArgs {
     /// A folder that `lab run` made
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The folder (or its results.json) that is compared with: the baseline
+    pub before: PathBuf,
+    /// The folder (or its results.json) that is judged
+    pub after: PathBuf,
+    /// Only metrics whose names begin so; repeatable. The fewer, the fewer runs are needed to decide
+    #[arg(long, value_name = "NAME")]
+    pub metric: Vec<String>,
+    /// When to fail
+    #[arg(long, value_enum)]
+    pub fail_on: Option<FailOn>,
+    /// How to write the comparison
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// When a comparison fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Something became worse.
+    Regression,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,9 @@ use super::grid::Grid;
 use super::schedule;
 use super::spec::Spec;
 
+#[cfg(test)]
+mod tests;
+
 /// Largest text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 256 << 10;
 

@@ -1,0 +1,140 @@
+#![allow(clippy::unwrap_used)]
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{Changes, Experiment, SpecError};
+use crate::experiment::{explain, schedule};
+
+const SMALL: &str = "\
+name: small
+question: What of it?
+cluster: {replicas: 3}
+phases:
+- {name: calm, for: 2s}
+- name: cut
+  for: 3s
+  allowQuorumLoss: true
+  faults: [{kind: partition, groups: [[lab-0], [\"*\"]]}]
+";
+
+fn none(name: &str) -> Result<Map<String, Value>, String> {
+    Err(format!("{name}: there is no manifest"))
+}
+
+fn read(text: &str) -> Result<Experiment, SpecError> {
+    Experiment::read(text, "small.yaml", Changes::default(), none)
+}
+
+#[test]
+fn all_shipped_experiments_are_read_and_explained_long_and_quick() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/experiments");
+    let mut count = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for is_quick in [false, true] {
+            let changes = Changes { is_quick, ..Changes::default() };
+            let experiment = Experiment::read(&text, &path.display().to_string(), changes, none);
+            let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
+            assert!(explain(&experiment).contains("Runs: "));
+            assert_eq!(experiment.is_quick, is_quick);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 9);
+}
+
+#[test]
+fn the_grid_of_the_course_project_has_about_as_many_cells_as_its_charts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/experiments/staleness-grid.yaml");
+    let experiment = read(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(experiment.grid.cells.len(), 112);
+    assert_eq!(experiment.grid.slices.len(), 12);
+    let places: usize = experiment.grid.slices.iter().map(|slice| slice.places.len()).sum();
+    assert!(places > 112, "slices share cells: {places}");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    for (from, to, place, part) in [
+        ("replicas: 3}", "replicas: 3}\nrepetition: 5", Some((4, 1)), "repetition"),
+        ("for: 2s", "for: 2", Some((5, 21)), "`2`"),
+        ("phases:", "expect: [\"x <\"]\nphases:", Some((4, 10)), "character 4"),
+        ("phases:", "workload: {mix: all}\nphases:", Some((4, 17)), "shares"),
+        ("question: What of it?", "question: ''", None, "question"),
+        ("name: small", "name: Small", None, "lower case"),
+        ("name: cut", "name: calm", None, "twice"),
+        ("kind: partition", "kind: partitions", None, "phase `cut`"),
+        ("phases:", "request: {r: 4}\nphases:", None, "request.r: 4"),
+        ("phases:", "repetitions: 0\nphases:", None, "repetitions"),
+        ("phases:", "workload: {keys: 0}\nphases:", None, "workload.keys"),
+        ("{replicas: 3}", "{manifest: no.yaml}", None, "no.yaml"),
+        ("phases:", "measure: {visibility: {phase: none, samples: 1, at: [0ms]}}\nphases:", None, "`none`"),
+    ] {
+        let error = read(&SMALL.replacen(from, to, 1)).unwrap_err();
+        assert!(error.to_string().contains(part), "{to}: {error}");
+        assert_eq!(error.place, place, "{to}: {error}");
+        assert_eq!(error.file, "small.yaml");
+    }
+}
+
+#[test]
+fn a_cell_that_cannot_be_run_is_named_before_anything_starts() {
+    let grid =
+        "grid:\n- {name: r, title: R, axes: [{name: R, path: request.r, values: [1, 9]}], charts: [staleness.rate]}\n";
+    let error = read(&format!("{SMALL}{grid}")).unwrap_err().to_string();
+    assert!(error.contains("cell r_r=9: request.r: 9"), "{error}");
+    for (axes, part) in [
+        ("[]", "0 axes"),
+        ("[{name: R, path: request.r}]", "`path` and `values`"),
+        ("[{name: R, path: phases.7.for, values: [1s]}]", "`7` is no place in a list of 2"),
+        ("[{name: R, path: name.x, values: [1]}]", "within a single value"),
+        ("[{name: R, path: request.rr, values: [1]}]", "rr"),
+    ] {
+        let grid = format!("grid: [{{name: r, title: R, axes: {axes}, charts: []}}]\n");
+        let error = read(&format!("{SMALL}{grid}")).unwrap_err().to_string();
+        assert!(error.contains(part), "{axes}: {error}");
+    }
+}
+
+#[test]
+fn equal_settings_are_one_cell_whichever_slices_share_them() {
+    let grid = "grid:\n\
+        - {name: all, title: All, axes: [{name: R, path: request.r, values: [1, 2]}, {name: W, path: request.w, values: [1, 2]}], charts: []}\n\
+        - {name: same, title: Same, axes: [{name: q, points: [{label: a, set: {request.r: 1, request.w: 1}}, {label: b, set: {request.r: 3, request.w: 3}}]}], charts: []}\n";
+    let experiment = read(&format!("{SMALL}{grid}")).unwrap();
+    let names: Vec<&str> = experiment.grid.cells.iter().map(|cell| cell.name.as_str()).collect();
+    assert_eq!(names, ["all_r=1_w=1", "all_r=1_w=2", "all_r=2_w=1", "all_r=2_w=2", "same_q=b"]);
+    let shared = experiment.grid.cells.first().unwrap();
+    assert_eq!((shared.slices.as_slice(), schedule::quorums(&shared.spec).r), ([0, 1].as_slice(), 1));
+}
+
+#[test]
+fn faults_begin_and_end_with_their_phase_and_belong_to_their_run() {
+    let experiment = read(SMALL).unwrap();
+    let [window] = schedule::windows(&experiment.spec, 4, "beef").unwrap().try_into().unwrap();
+    assert_eq!((window.from.as_secs(), window.to.as_secs(), window.phase.as_str()), (2, 5, "cut"));
+    assert_eq!(
+        (window.experiment.id.as_str(), window.experiment.seed, window.experiment.for_ms),
+        ("cut-beef", 4, 3_000)
+    );
+    assert_eq!(schedule::length(&experiment.spec).as_secs(), 5);
+}
+
+#[test]
+fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
+    let manifest = |_: &str| Ok(json!({"replicas": 5, "readQuorum": 1}).as_object().cloned().unwrap());
+    let text = SMALL.replace("{replicas: 3}", "{manifest: up.yaml, replicas: 7}")
+        + "quick: {repetitions: 1, set: {phases.0.for: 1s}}\n";
+    let changes = Changes { is_quick: true, repetitions: Some(2), seed: Some(9) };
+    let experiment = Experiment::read(&text, "small.yaml", changes, manifest).unwrap();
+    assert_eq!((schedule::nodes(&experiment.spec), schedule::quorums(&experiment.spec).r), (Some(7), 1));
+    assert_eq!((experiment.spec.repetitions, experiment.spec.seed), (2, 9));
+    assert_eq!(schedule::length(&experiment.spec).as_secs(), 4);
+    let again = Experiment::read(&experiment.resolved.to_string(), "spec.yaml", Changes::default(), none).unwrap();
+    assert_eq!(again.resolved.get("cluster"), experiment.resolved.get("cluster"), "a folder's spec is whole by itself");
+    let quick = Changes { is_quick: true, ..Changes::default() };
+    assert!(Experiment::read(SMALL, "small.yaml", quick, none).unwrap_err().to_string().contains("--quick"));
+}
