@@ -20,7 +20,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   3  not found: the key has no live value
   4  unavailable: no node answers, or too few for the quorum or the deadline
   5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
-`lab check` of histories, without a cluster: 0 holds, 1 violated, 2 unknown, 64 bad input or wrong usage
+`lab run`, and `lab check` of histories: 0 holds, 1 violated, 2 unknown or inconclusive, 64 bad input or wrong usage
 
 Environment:
   DRIFTKV_ENDPOINTS  client addresses of nodes, by commas, as --endpoint

@@ -66,11 +66,13 @@ fn start<A: Parser, F: Future<Output = Result<(), Failure>>>(run: impl FnOnce(A)
 /// Scripts that judge histories must not take wrong flags for a verdict.
 fn usage() -> Exit {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    // Of these every exit code is a verdict.
+    let is_run = matches!(&words[..], [lab, run, ..] if lab == "lab" && ["run", "explain", "report", "compare"].contains(&run.as_str()));
     let is_check = matches!(&words[..], [lab, check, ..] if lab == "lab" && check == "check");
     let is = |flag: &str| words.iter().any(|word| word.split('=').next() == Some(flag));
     let has_nodes = ["--endpoint", "--admin", "--data"].into_iter().any(is)
         || std::env::var("DRIFTKV_ENDPOINTS").is_ok_and(|words| !words.trim().is_empty());
-    if is_check && (is("--format") || !has_nodes) { Exit::BadInput } else { Exit::Usage }
+    if is_run || is_check && (is("--format") || !has_nodes) { Exit::BadInput } else { Exit::Usage }
 }
 
 async fn run(command: Command) -> Result<(), Failure> {

@@ -37,13 +37,16 @@ fn gate(comparison: &Comparison) -> Result<(), Failure> {
     }
     match comparison.spec_differences.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(Exit::Inconclusive, "the two did not do the same, so nothing is known of regressions")),
+        false => {
+            Err(Failure::new(Exit::Inconclusive, "the two did not do the same, so nothing is known of regressions"))
+        }
     }
 }
 
 fn read(path: &Path) -> Result<ResultsDocument, Failure> {
     let bad = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::BadInput, error.to_string()).hint("Name a folder that `driftkv lab run` made, or its results.json.")
+        Failure::new(Exit::BadInput, error.to_string())
+            .hint("Name a folder that `driftkv lab run` made, or its results.json.")
     };
     let file = if path.is_dir() { path.join("results.json") } else { path.to_owned() };
     ResultsDocument::read(&file).map_err(|error| bad(&error))

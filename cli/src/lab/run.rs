@@ -59,7 +59,7 @@ pub async fn run(args: &RunArgs) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new()?;
     let progress = Progress::new(&experiment);
-    let mut clusters = Clusters::new(folder.path())?;
+    let mut clusters = Clusters::default();
     let outcome = tokio::select! {
         outcome = all(&experiment, &folder, &mut clusters, &progress, &stop) => outcome,
         () = twice(&mut signals, &stop, &progress) => Err(Failure::failed("stopped at once; what was over is kept")),
@@ -68,7 +68,7 @@ pub async fn run(args: &RunArgs) -> Result<(), Failure> {
     let stopped = clusters.stop().await;
     let records = outcome?;
     stopped?;
-    conclude(&experiment, &folder, &records, stop.load(Ordering::Relaxed), args)
+    conclude(&experiment, &folder, &records, stop.load(Ordering::Relaxed))
 }
 
 fn bad(message: impl Into<String>) -> Failure {
@@ -175,13 +175,7 @@ async fn twice(signals: &mut Signals, stop: &AtomicBool, progress: &Progress) {
 }
 
 /// Writes the report and says what came of it.
-fn conclude(
-    experiment: &Experiment,
-    folder: &Folder,
-    records: &[RunRecord],
-    is_stopped: bool,
-    args: &RunArgs,
-) -> Result<(), Failure> {
+fn conclude(experiment: &Experiment, folder: &Folder, records: &[RunRecord], is_stopped: bool) -> Result<(), Failure> {
     let path = folder.path();
     let again = format!("driftkv lab run --resume {}", style::shell(&path.display().to_string()));
     if records.is_empty() {
@@ -196,7 +190,6 @@ fn conclude(
         let why = format!("stopped with {} left; the report tells of those that are over", style::count(left, "run"));
         return Err(Failure::failed(why).hint(format!("Go on with: {again}")));
     }
-    let _ = args;
     match told.report.outcome {
         Outcome::Holds => Ok(()),
         Outcome::Unknown => Err(Failure::new(Exit::Inconclusive, "inconclusive: see the report for why")),

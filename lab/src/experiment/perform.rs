@@ -82,8 +82,10 @@ pub enum PerformError {
 
 /// Runs `spec` on `target`. Errors: the run did not take place; what the store does is in the outcome.
 pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_>) -> Result<Performed, PerformError> {
-    let plan = schedule::plan(spec, setting.seed);
     let name = format!("{:016x}", setting.run);
+    let mut plan = schedule::plan(spec, setting.seed);
+    // Cells share clusters: what one wrote another must not read.
+    plan.workload.bucket = format!("lab-{name}");
     let windows = schedule::windows(spec, setting.seed, &name).map_err(PerformError::Settings)?;
     let clients: Vec<String> = target.nodes().iter().filter_map(|node| node.client.clone()).collect();
     let probing = match &spec.measure.visibility {
@@ -131,7 +133,8 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         probed: probed.transpose()?,
         trouble: injected.trouble,
     };
-    if let Some(probed) = &performed.probed {
+    if let (Some(probed), Some(wanted)) = (&mut performed.probed, &spec.measure.visibility) {
+        visible::count_messages(probed, &wanted.phase, &performed.faults);
         probed.write(setting.dir.path())?;
     }
     let is_stopped = performed.outcome.is_stopped;

@@ -41,7 +41,7 @@ pub fn length(spec: &Spec) -> Duration {
     spec.phases.iter().map(|phase| phase.length).sum()
 }
 
-/// What is asked in the run with `seed`.
+/// What is asked in the run with `seed`; each run has a bucket of its own besides.
 pub fn plan(spec: &Spec, seed: u64) -> Plan {
     let (workload, request) = (&spec.workload, &spec.request);
     let length = length(spec);
@@ -56,7 +56,7 @@ pub fn plan(spec: &Spec, seed: u64) -> Plan {
     Plan {
         seed,
         workload: Workload {
-            bucket: format!("lab-{}-{seed}", spec.name),
+            bucket: format!("lab-{}", spec.name),
             keys: workload.keys,
             key_prefix: "key-".to_owned(),
             distribution: workload.distribution,

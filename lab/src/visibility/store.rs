@@ -5,9 +5,13 @@
 //! - Any node coordinates a get. It asks all owners at once, itself without a message if it is one: then R=1 is answered by what it holds itself.
 //! - The client's own way counts twice beside t: from the acknowledgement to the client, and from the client to the reader.
 //!
-//! Left out: repair, hints, failures; that a node which has a write and not yet on disk answers after its sync; and that a link keeps its
-//! order, so that messages behind a delayed one wait too. Every link has the same law, and every node is asked as often.
+//! - A link keeps its order: a message behind one that is held back waits too. What is ahead of it is drawn as a Poisson process of the rate that the
+//!   nodes counted: of messages a time a ago, with delays d, the greatest d - a is how long the link is not free yet.
+//!
+//! Left out: repair, hints, failures; and that a node which has a write and not yet on disk answers after its sync. Every link has the same law and
+//! the same rate, and every node is asked as often.
 
+use driftkv_proto::faults::Law;
 use serde::{Deserialize, Serialize};
 
 use super::law::Delay;
@@ -49,18 +53,38 @@ pub struct Legs {
     pub sync_ms: Vec<f64>,
     /// One way between a client and a node, in milliseconds.
     pub client_ms: f64,
+    /// Messages a second on each link, one way, that meet the injected law; 0: so few that none waits for another.
+    #[serde(default)]
+    pub messages_per_s: f64,
 }
 
 impl Legs {
     /// The same law on each link both ways, as an experiment injects it.
-    pub fn on_every_link(law: driftkv_proto::faults::Law, base_ms: Vec<f64>) -> Self {
+    pub fn on_every_link(law: Law, base_ms: Vec<f64>) -> Self {
         let delay = Some(Delay(law));
         Self { w: delay, a: delay, r: delay, s: delay, base_ms, ..Self::default() }
     }
 
     fn way(&self, random: &mut Random, delay: Option<Delay>) -> f64 {
-        let injected = delay.map_or(0.0, |Delay(law)| law.sample_ms(random.unit()));
+        let injected = delay.map_or(0.0, |Delay(law)| law.sample_ms(random.unit()).max(self.ahead(random, law)));
         injected + one_of(random, &self.base_ms)
+    }
+
+    /// How long, from now on, messages that left before are still held back.
+    fn ahead(&self, random: &mut Random, law: Law) -> f64 {
+        if self.messages_per_s <= 0.0 {
+            return 0.0;
+        }
+        let (mut ago, mut held) = (0.0, 0.0_f64);
+        // One in ten thousand is held longer than this.
+        let longest = law.sample_ms(0.9999);
+        loop {
+            ago += -(1.0 - random.unit()).ln() * 1_000.0 / self.messages_per_s;
+            if ago > longest {
+                return held;
+            }
+            held = held.max(law.sample_ms(random.unit()) - ago);
+        }
     }
 }
 
@@ -151,6 +175,19 @@ mod tests {
         let fresh = curve.fresh_at(0.0);
         assert!((fresh - 4.0 / 6.0).abs() < 0.005, "{fresh}");
         assert_eq!(curve.fresh_at(10.0), 1.0);
+    }
+
+    /// P(held by what is ahead <= x) = exp(-rate * integral from x of P(delay > u)), the law of M/G/infinity: with an exponential delay of mean m
+    /// exp(-rate m exp(-x / m)), independent of the message's own delay.
+    #[test]
+    fn messages_behind_a_delayed_one_wait_as_the_formula_says() {
+        let legs = Legs { messages_per_s: 100.0, ..Legs::on_every_link(Law::Exponential { mean_ms: 20 }, vec![]) };
+        let curve = Store { legs, ..store(3, (3, 1, 1), TEN) }.simulate(5);
+        for t in [0.0, 10.0, 40.0, 80.0] {
+            let own = (-t / 20.0_f64).exp();
+            let known = (1.0 - own) * (-2.0 * own).exp();
+            assert!((curve.fresh_at(t) - known).abs() < 0.005, "{} at {t}, not {known}", curve.fresh_at(t));
+        }
     }
 
     #[test]

@@ -93,6 +93,18 @@ fn finish(child: Child, words: &[&str]) -> Outcome {
     }
 }
 
+/// Runs the command and interrupts it, as Ctrl-C does, as soon as `is_time`.
+pub fn interrupted(words: &[&str], directory: &Path, is_time: impl Fn() -> bool) -> Outcome {
+    let child = spawn(words, directory);
+    let pid = child.id();
+    let deadline = Instant::now() + SOON;
+    while !is_time() && Instant::now() < deadline {
+        std::thread::sleep(POLL);
+    }
+    signal(pid, Signal::INT);
+    finish(child, words)
+}
+
 /// The command, to be started.
 pub fn command(words: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(binaries::program("driftkv"));
@@ -171,14 +183,7 @@ impl Up {
 
     /// Runs the command and interrupts it, as Ctrl-C does, as soon as `is_time`.
     pub fn interrupted(&self, words: &[&str], is_time: impl Fn() -> bool) -> Outcome {
-        let child = spawn(words, self.directory.path());
-        let pid = child.id();
-        let deadline = Instant::now() + SOON;
-        while !is_time() && Instant::now() < deadline {
-            std::thread::sleep(POLL);
-        }
-        signal(pid, Signal::INT);
-        finish(child, words)
+        interrupted(words, self.directory.path(), is_time)
     }
 
     /// What `up` has written so far.

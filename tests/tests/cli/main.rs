@@ -6,6 +6,7 @@
 mod check;
 mod compose;
 mod data;
+mod experiments;
 mod harness;
 mod load;
 mod load_faults;

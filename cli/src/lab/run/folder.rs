@@ -46,6 +46,11 @@ impl Folder {
                 .hint("Give --out a new directory. Nothing was started."));
         }
         fs::create_dir_all(&path).map_err(|error| Failure::io(&path, &error))?;
+        if out.is_none() {
+            // Results never belong into a repository that happens to lie around them.
+            let ignore = Path::new(PARENT).join(".gitignore");
+            fs::write(&ignore, "*\n").map_err(|error| Failure::io(&ignore, &error))?;
+        }
         let about = About {
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
             file: file.display().to_string(),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use driftkv_lab::experiment::{Experiment, Spec};
 use driftkv_lab::target::Target;
-use driftkv_operator::manifest::parse_manifest;
+use driftkv_operator::crd::{API_VERSION, KIND, KVCluster};
+use driftkv_operator::manifest::{ManifestError, TEXT_BYTES_MAX, parse_manifest};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -29,10 +30,10 @@ const ENDPOINTS: &str = "endpoints";
 const NAME_DEFAULT: &str = "lab";
 
 /// What runs now.
+#[derive(Default)]
 pub struct Clusters {
     program: Option<PathBuf>,
     now: Option<(Map<String, Value>, Running)>,
-    log: PathBuf,
 }
 
 struct Running {
@@ -49,7 +50,7 @@ struct Own {
 
 /// The fields of the KVCluster in the file at `path`, and its name.
 pub fn manifest_fields(path: &Path) -> Result<Map<String, Value>, String> {
-    let text = input::text(path, driftkv_operator::manifest::TEXT_BYTES_MAX).map_err(|failure| failure.message)?;
+    let text = input::text(path, TEXT_BYTES_MAX).map_err(|failure| failure.message)?;
     let cluster = parse_manifest(&text, &path.display().to_string()).map_err(|error| error.to_string())?;
     let spec = serde_json::to_value(&cluster.spec).map_err(|error| error.to_string())?;
     let mut fields = spec.as_object().cloned().unwrap_or_default();
@@ -68,7 +69,7 @@ pub fn check_all(experiment: &Experiment) -> Result<(), Failure> {
 }
 
 /// A manifest of the fields; `None`: nodes that run already.
-fn kvcluster(fields: &Map<String, Value>) -> Result<Option<driftkv_operator::crd::KVCluster>, String> {
+fn kvcluster(fields: &Map<String, Value>) -> Result<Option<KVCluster>, String> {
     let mut spec = fields.clone();
     if let Some(endpoints) = spec.remove(ENDPOINTS) {
         let is_list = endpoints.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
@@ -85,14 +86,16 @@ fn kvcluster(fields: &Map<String, Value>) -> Result<Option<driftkv_operator::crd
     let name = spec.remove(NAME).unwrap_or_else(|| NAME_DEFAULT.into());
     spec.entry("allowFaults").or_insert(true.into());
     let manifest = json!({
-        "apiVersion": driftkv_operator::crd::API_VERSION,
-        "kind": driftkv_operator::crd::KIND,
+        "apiVersion": API_VERSION,
+        "kind": KIND,
         "metadata": { "name": name },
         "spec": spec,
     });
-    parse_manifest(&manifest.to_string(), "").map(Some).map_err(|error| {
-        let text = error.to_string();
-        text.rsplit_once(": ").map_or(text.clone(), |_| text.trim_start_matches([':', ' ']).to_owned())
+    // Lines and columns would be those of this text, which nobody wrote.
+    parse_manifest(&manifest.to_string(), "").map(Some).map_err(|error| match error {
+        ManifestError::Syntax { message, .. } => message,
+        ManifestError::Invalid { problems, .. } => problems.join("; "),
+        ManifestError::Documents { .. } => error.to_string(),
     })
 }
 
@@ -102,11 +105,6 @@ pub fn nodes(cluster: &KnownCluster) -> Vec<(String, String)> {
 }
 
 impl Clusters {
-    /// None yet; logs of nodes that fail are kept in `folder`.
-    pub fn new(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self { program: None, now: None, log: folder.join("nodes") })
-    }
-
     /// The cluster of `spec`: the one that runs if it is the same, else a new one in its place.
     pub async fn of(&mut self, spec: &Spec) -> Result<&KnownCluster, Failure> {
         let is_same = self.now.as_ref().is_some_and(|(fields, _)| *fields == spec.cluster);
@@ -144,7 +142,7 @@ impl Clusters {
                     self.program = Some(find_program()?);
                 }
                 let program = self.program.clone().unwrap_or_default();
-                start(&manifest, &program, &self.log).await
+                start(&manifest, &program).await
             }
         }
     }
@@ -159,7 +157,7 @@ async fn connect(fields: &Map<String, Value>) -> Result<Running, Failure> {
     Ok(Running { cluster, own: None })
 }
 
-async fn start(manifest: &driftkv_operator::crd::KVCluster, program: &Path, log: &Path) -> Result<Running, Failure> {
+async fn start(manifest: &KVCluster, program: &Path) -> Result<Running, Failure> {
     let directory = TempDir::with_prefix("driftkv-lab-");
     let directory = directory.map_err(|error| Failure::failed(format!("no temporary directory: {error}")))?;
     let plan = free_plan(manifest, directory.path())?;
@@ -179,7 +177,6 @@ async fn start(manifest: &driftkv_operator::crd::KVCluster, program: &Path, log:
             let _ = own.stop.send(());
             let _ = own.task.await;
             let kept = own.directory.keep();
-            let _ = log;
             let hint = format!("{}\nData and logs of the nodes are in {}", failure.hint, kept.display());
             Err(failure.hint(hint.trim_start().to_owned()))
         }
@@ -203,7 +200,7 @@ async fn keep(mut group: Group, mut stopped: oneshot::Receiver<()>) -> Vec<Strin
     }
 }
 
-fn free_plan(manifest: &driftkv_operator::crd::KVCluster, data: &Path) -> Result<Plan, Failure> {
+fn free_plan(manifest: &KVCluster, data: &Path) -> Result<Plan, Failure> {
     let step = u16::try_from(manifest.spec.replicas.saturating_mul(10)).unwrap_or(u16::MAX).max(100);
     let first = BASE_PORTS.start + (std::process::id() % 100) as u16 * 100;
     let candidates = (first..BASE_PORTS.end).chain(BASE_PORTS.start..first).step_by(usize::from(step));

@@ -12,6 +12,7 @@ use driftkv_proto::faults::{EVERY_NODE, Fault, Law, Links};
 use super::Setting;
 use crate::experiment::schedule::{self, Window};
 use crate::experiment::spec::{Spec, VisibilitySpec as Wanted};
+use crate::faults::FaultRecord;
 use crate::visibility::{Legs, ProbeError, Store, Visibility, VisibilitySpec, probe};
 
 /// Of each kind.
@@ -93,22 +94,38 @@ pub(super) async fn during(
         () = end => Visibility::default(),
     };
     let [n, r, w] = [quorums.n, quorums.r, quorums.w].map(|count| count as usize);
+    let store = |legs| Some(Store { nodes: clients.len(), n, r, w, legs });
     // Without faults the prediction is of what was calibrated; with other faults than one delay of every link there is none.
     seen.model = match law {
-        None => Some(Store { nodes: clients.len(), n, r, w, legs }),
+        None => store(legs),
         Some(Some(law)) => {
             let Legs { base_ms, sync_ms, client_ms, .. } = legs;
-            Some(Store {
-                nodes: clients.len(),
-                n,
-                r,
-                w,
-                legs: Legs { sync_ms, client_ms, ..Legs::on_every_link(law, base_ms) },
-            })
+            store(Legs { sync_ms, client_ms, ..Legs::on_every_link(law, base_ms) })
         }
         Some(None) => None,
     };
     Ok(seen)
+}
+
+/// Tells the model how many messages a second each link had, by what the nodes counted of the phase's fault.
+pub(super) fn count_messages(seen: &mut Visibility, phase: &str, faults: &[FaultRecord]) {
+    let Some(model) = &mut seen.model else { return };
+    let is_of_phase = |id: &str| id.starts_with(&format!("{phase}-"));
+    let applied = faults.iter().find_map(|record| match record {
+        FaultRecord::Began { id, applied_ns, .. } if is_of_phase(id) => Some(*applied_ns),
+        _ => None,
+    });
+    let healed = faults.iter().find_map(|record| match record {
+        FaultRecord::Healed { id, healed_ns, evidence, .. } if is_of_phase(id) => Some((*healed_ns, evidence)),
+        _ => None,
+    });
+    let (Some(applied_ns), Some((healed_ns, evidence))) = (applied, healed) else { return };
+    let messages: u64 = evidence.iter().flat_map(|node| &node.faults).map(|fault| fault.seen).sum();
+    let links = (model.nodes * model.nodes.saturating_sub(1)).max(1);
+    let seconds = healed_ns.saturating_sub(applied_ns) as f64 / 1e9;
+    if seconds > 0.0 {
+        model.legs.messages_per_s = messages as f64 / seconds / links as f64;
+    }
 }
 
 /// After the phase's begin: until its faults are applied everywhere.
