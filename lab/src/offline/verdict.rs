@@ -17,7 +17,7 @@ use crate::judges::account::{Account, Key, Names};
 use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
 use crate::judges::siblings;
-use crate::judges::staleness::{self, Staleness};
+use crate::judges::staleness::{self, Revived, Staleness};
 
 /// All that is found of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -254,13 +254,15 @@ fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
 }
 
 fn strange(account: &Account, staleness: &Staleness) -> Vec<Example> {
-    let of = |why: &str, shown: &[(String, usize)]| -> Vec<Example> {
-        let shown = shown.iter().take(EXAMPLES_MAX);
-        shown.map(|(key, place)| example(account, key, why.to_owned(), &[Some(*place)])).collect()
-    };
-    let mut examples = of("never written, refused, or read before it was written", &staleness.strange);
-    examples.extend(of("a delete that was acknowledged before had replaced it", &staleness.revived_shown));
-    examples
+    let strange = staleness.strange.iter().take(EXAMPLES_MAX).map(|(key, place)| {
+        let why = "never written, refused, or read before it was written".to_owned();
+        example(account, key, why, &[Some(*place)])
+    });
+    let revived = staleness.revived_shown.iter().take(EXAMPLES_MAX).map(|Revived { key, write, by, read }| {
+        let why = "the first of these is back, though the second had replaced it".to_owned();
+        example(account, key, why, &[Some(*write), Some(*by), Some(*read)])
+    });
+    strange.chain(revived).collect()
 }
 
 /// Of each session guarantee.

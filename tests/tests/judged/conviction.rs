@@ -1,0 +1,106 @@
+//! Who says that something is wrong, and what is shown for it.
+//! A conviction counts only if the property was promised by the run's own quorums, and comes with operations that show it: ten at most.
+
+use std::fmt;
+
+use driftkv_lab::check::Place;
+use driftkv_lab::offline::{Example, Outcome, Property, RunVerdict};
+
+use crate::trial::Trial;
+
+/// What a judge may find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `written`: a read brings what nobody wrote there.
+    Written,
+    /// `fresh`, in real time: a read brings less than the newest write that was over.
+    Stale,
+    /// `fresh`, by causes: a read lacks an acknowledged write that nothing it brings had seen.
+    Missing,
+    /// `fresh`: a read brings what an acknowledged write had replaced.
+    Revived,
+    /// `read-your-writes`.
+    OwnWrites,
+    /// `monotonic-reads`.
+    Monotonic,
+    /// The final read: an acknowledged write is neither there nor replaced.
+    Lost,
+    /// The final read: what was refused is there.
+    Wrong,
+}
+
+/// The most operations that may be needed to show what is wrong.
+const OPERATIONS_MAX: usize = 10;
+
+impl By {
+    fn property(self) -> Option<Property> {
+        match self {
+            By::Written => Some(Property::Written),
+            By::Stale | By::Missing | By::Revived => Some(Property::Fresh),
+            By::OwnWrites => Some(Property::ReadYourWrites),
+            By::Monotonic => Some(Property::MonotonicReads),
+            By::Lost | By::Wrong => None,
+        }
+    }
+
+    fn examples(self, run: &RunVerdict) -> Vec<&Example> {
+        let with = |examples: &'_ [Example], words: &str| -> Vec<usize> {
+            examples
+                .iter()
+                .enumerate()
+                .filter(|(_, example)| example.why.starts_with(words))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        let (values, sessions) = (&run.value_examples, &run.session_examples);
+        let pick = |examples: &'_ [Example], words| with(examples, words);
+        match self {
+            By::Stale => run.stale_in_real_time.examples.iter().collect(),
+            By::Missing => run.stale_by_causes.examples.iter().collect(),
+            By::Written => pick(values, "never written").into_iter().map(|at| &values[at]).collect(),
+            By::Revived => pick(values, "the first of these is back").into_iter().map(|at| &values[at]).collect(),
+            By::OwnWrites => pick(sessions, "read your writes").into_iter().map(|at| &sessions[at]).collect(),
+            By::Monotonic => pick(sessions, "monotonic reads").into_iter().map(|at| &sessions[at]).collect(),
+            By::Lost | By::Wrong => Vec::new(),
+        }
+    }
+
+    /// The lines of the history after which this could be said, and in words what it is; `None`: it is not said, or not promised.
+    pub fn convicts(self, trial: &Trial) -> Option<(u64, String)> {
+        let end = &trial.end;
+        let place = |place: &Place| format!("{} {}: {}", place.key, place.value_id, place.why);
+        match self {
+            By::Lost => return end.lost.first().map(|lost| (trial.run.operations as u64, place(lost))),
+            By::Wrong => return end.wrong.first().map(|wrong| (trial.run.operations as u64, place(wrong))),
+            _ => {}
+        }
+        let judged = trial.run.properties.iter().find(|judged| Some(judged.property) == self.property())?;
+        if judged.is_expected != Some(true) || judged.outcome != Outcome::Violated {
+            return None;
+        }
+        let examples = self.examples(&trial.run);
+        let proofs = examples.iter().filter(|example| (1..=OPERATIONS_MAX).contains(&example.operations.len()));
+        let lines = |example: &&&Example| example.operations.iter().map(|shown| shown.source).max().unwrap_or_default();
+        proofs.min_by_key(lines).map(|example| (lines(&example), words(example)))
+    }
+}
+
+fn words(example: &Example) -> String {
+    let operations = example.operations.iter().map(|shown| format!("session {} {}", shown.process, shown.what));
+    format!("{} {}: {}", example.key, example.why, operations.collect::<Vec<_>>().join("; "))
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            By::Written => "written",
+            By::Stale => "fresh (in real time)",
+            By::Missing => "fresh (by causes)",
+            By::Revived => "fresh (revived)",
+            By::OwnWrites => "read-your-writes",
+            By::Monotonic => "monotonic-reads",
+            By::Lost => "final read (lost)",
+            By::Wrong => "final read (wrong)",
+        })
+    }
+}
