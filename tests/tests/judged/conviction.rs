@@ -43,26 +43,18 @@ impl By {
         }
     }
 
+    /// What is shown for it.
     fn examples(self, run: &RunVerdict) -> Vec<&Example> {
-        let with = |examples: &'_ [Example], words: &str| -> Vec<usize> {
-            examples
-                .iter()
-                .enumerate()
-                .filter(|(_, example)| example.why.starts_with(words))
-                .map(|(at, _)| at)
-                .collect()
+        let (examples, words) = match self {
+            By::Stale => (&run.stale_in_real_time.examples, ""),
+            By::Missing => (&run.stale_by_causes.examples, ""),
+            By::Written => (&run.value_examples, "never written"),
+            By::Revived => (&run.value_examples, "the first of these is back"),
+            By::OwnWrites => (&run.session_examples, "read your writes"),
+            By::Monotonic => (&run.session_examples, "monotonic reads"),
+            By::Lost | By::Wrong => return Vec::new(),
         };
-        let (values, sessions) = (&run.value_examples, &run.session_examples);
-        let pick = |examples: &'_ [Example], words| with(examples, words);
-        match self {
-            By::Stale => run.stale_in_real_time.examples.iter().collect(),
-            By::Missing => run.stale_by_causes.examples.iter().collect(),
-            By::Written => pick(values, "never written").into_iter().map(|at| &values[at]).collect(),
-            By::Revived => pick(values, "the first of these is back").into_iter().map(|at| &values[at]).collect(),
-            By::OwnWrites => pick(sessions, "read your writes").into_iter().map(|at| &sessions[at]).collect(),
-            By::Monotonic => pick(sessions, "monotonic reads").into_iter().map(|at| &sessions[at]).collect(),
-            By::Lost | By::Wrong => Vec::new(),
-        }
+        examples.iter().filter(|example| example.why.starts_with(words)).collect()
     }
 
     /// The lines of the history after which this could be said, and in words what it is; `None`: it is not said, or not promised.
