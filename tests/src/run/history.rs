@@ -165,7 +165,7 @@ fn judged(account: &Account, conditions: &Conditions) -> Vec<String> {
     let (reads, sessions) = (staleness::check(account), sessions::check(account));
     // A retry through another coordinator may write what was replaced once more.
     let revived = if conditions.retried_writes == 0 { reads.revived } else { 0 };
-    let (written, fresh) = (reads.phantom + reads.future, reads.real_time.stale.max(reads.causal.stale) + revived);
+    let (written, fresh) = (reads.phantom + reads.future, reads.real_time.stale.max(reads.causal.stale).max(revived));
     let found = [
         (Property::Written, written, format!("{:?}", reads.strange)),
         (

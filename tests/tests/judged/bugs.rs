@@ -22,7 +22,7 @@ const WITH_DELETES: Mix = Mix { get: 5, put: 3, delete: 1, rmw: 2 };
 struct Found {
     by: By,
     after: Duration,
-    operations: u64,
+    requests: u64,
     what: String,
 }
 
@@ -60,7 +60,7 @@ async fn hunt(cluster: &Cluster, bug: Bug, home: &Path) -> Result<Vec<Found>, St
         let after = began.elapsed();
         left.retain(|by| {
             let Some((needed, what)) = by.convicts(&trial) else { return true };
-            found.push(Found { by: *by, after, operations: operations + needed, what });
+            found.push(Found { by: *by, after, requests: operations + needed, what });
             false
         });
         operations += OPS;
@@ -77,7 +77,7 @@ async fn hunt(cluster: &Cluster, bug: Bug, home: &Path) -> Result<Vec<Found>, St
 async fn every_planted_bug_is_found_as_what_it_is() {
     let (cluster, home) = (crate::three().await, TempDir::new().unwrap());
     let mut missed = Vec::new();
-    println!("{:<18} {:<20} {:>7} {:>11}  what is shown", "bug", "found by", "after", "operations");
+    println!("{:<18} {:<20} {:>7} {:>11}  what is shown", "bug", "found by", "after", "requests");
     for bug in Bug::ALL {
         let is_behind = bug == Bug::LowersQuorums;
         if is_behind {
@@ -94,7 +94,7 @@ async fn every_planted_bug_is_found_as_what_it_is() {
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
 }
 
-fn tell(bug: Bug, Found { by, after, operations, what }: &Found) {
+fn tell(bug: Bug, Found { by, after, requests, what }: &Found) {
     let (bug, after) = (format!("{bug:?}"), after.as_secs_f64());
-    println!("{bug:<18} {by:<20} {after:>5.1} s {operations:>11}  {what}");
+    println!("{bug:<18} {by:<20} {after:>5.1} s {requests:>11}  {what}");
 }

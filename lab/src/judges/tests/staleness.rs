@@ -252,7 +252,7 @@ fn revived_is_what_a_write_had_replaced_by_the_definition() {
         assert_eq!(found.revived, expected, "seed {seed}: {key:#?}");
         all += expected;
     }
-    assert!(all > 100, "{all}");
+    assert!(all > 20, "{all}");
 }
 
 #[test]
