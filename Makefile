@@ -1,6 +1,6 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
-export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS BENCH_SECONDS BENCH_KEYS BENCH_FULL_KEYS
+export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS JUDGED_RUNS BENCH_SECONDS BENCH_KEYS BENCH_FULL_KEYS
 CRD := crds/driftkv.io_kvclusters.yaml
 # Helm reads no file outside of its chart.
 CHART_CRD := charts/driftkv/files/kvclusters.yaml
@@ -46,13 +46,14 @@ bench: ## three durable nodes under load beside a calibration of this machine: B
 	cargo build --quiet --release --locked -p driftkv-node -p driftkv-tests --bin driftkv-node --bin bench
 	@"$${CARGO_TARGET_DIR:-target}/release/bench"
 
-test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input, 100,000 histories a judge, every fault at every call of the operator
+test-long: ## much more of what chance decides: 20,000 seeds, a storm of ten minutes, 500 damaged stores, mutated input, 100,000 histories a judge, 20 runs of an honest store, every fault at every call of the operator
 	cargo build --quiet --locked --workspace --bins
 	SEEDS=20000 cargo run --quiet --locked -p driftkv-tests --bin sim
 	STORM_SECONDS=600 cargo test --locked -p driftkv-tests --test storm -- --nocapture
 	DAMAGE_TRIALS=500 cargo test --locked -p driftkv-node --lib store::tests::damage -- --nocapture
 	PROPTEST_CASES=20000 cargo test --locked -p driftkv-tests --test decoders
 	JUDGE_HISTORIES=100000 cargo test --locked -p driftkv-lab judges
+	JUDGED_RUNS=20 cargo test --locked -p driftkv-tests --test judged -- --nocapture
 	CALLS=all cargo test --locked --workspace --features driftkv-tests/e2e --test control_plane
 
 e2e: ## the operator and its clusters on a real Kubernetes: that of KUBECONFIG, else one of its own (Linux, root, Go); ONLY=words chooses

@@ -56,11 +56,13 @@ pub enum Invariant {
     EveryRequestEnds,
     /// No node is stopped as rolled back while its disk only lost what was not synced (design.md, Identity).
     NoFalseFence,
+    /// What the clients' quorums promise is what they see, by the laboratory's judges (`run/history.rs`).
+    PromisesAreKept,
 }
 
 impl Invariant {
     /// All of them, in order.
-    pub const ALL: [Invariant; 14] = [
+    pub const ALL: [Invariant; 15] = [
         Invariant::AcknowledgedWritesStay,
         Invariant::DeletedValuesStayAway,
         Invariant::UnseenSiblingsStay,
@@ -75,6 +77,7 @@ impl Invariant {
         Invariant::StatesOnlyGrow,
         Invariant::EveryRequestEnds,
         Invariant::NoFalseFence,
+        Invariant::PromisesAreKept,
     ];
 }
 
@@ -232,7 +235,7 @@ impl Judge {
 }
 
 /// Whether a failed put has changed nothing for certain.
-fn is_certain(failure: &Failure) -> bool {
+pub(crate) fn is_certain(failure: &Failure) -> bool {
     match failure {
         Failure::QuorumNotReached { maybe_applied, .. }
         | Failure::DeadlineExceeded { maybe_applied, .. }

@@ -11,6 +11,7 @@ use crate::world::{World, layout};
 mod clients;
 mod converge;
 mod faults;
+mod history;
 mod shape;
 use clients::Clients;
 use faults::Faults;
@@ -93,6 +94,9 @@ pub fn run(seed: u64, watch: Watch) -> Outcome {
     if world.judge.breaches.is_empty() {
         faults.recover(&mut world);
         converge::converge(&mut world, &mut clients, shape.keys);
+        for what in clients.history.broken() {
+            world.judge.breach(Invariant::PromisesAreKept, what);
+        }
     }
     let sent = &world.judge.facts.sent;
     let counts = Counts {

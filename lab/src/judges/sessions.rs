@@ -1,9 +1,9 @@
-//! The four session guarantees (Terry et al. 1994), from what each write had seen (research/lab.md 3.8), key by key.
+//! The four session guarantees (Terry et al. 1994), from what each write had seen (research/lab.md 3.8), key by key; the latter two also from
+//! one key to another (`across`).
 //! Read your writes: an own acknowledged write before a read is in down(read). Monotonic reads: so is every version that an earlier read of the
 //! session brought. Monotonic writes: whoever sees a write sees what its session had written before, and had acknowledged. Writes follow
 //! reads: ... and what its session had read before.
 //! A write of unknown outcome obliges nobody until it is seen. "Before" is in real time: what overlaps obliges nobody.
-//! Not here: guarantees from one key to another; they are not judged.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,11 @@ use serde::Serialize;
 
 use super::account::{Account, Key};
 use super::bits::Bits;
-use super::causal::{Causes, Read};
+use super::causal::{Causes, Read, Write};
+
+mod across;
+
+use across::Across;
 
 /// One guarantee, over all sessions and keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +41,8 @@ pub struct Violation {
     pub missed: usize,
     /// The write that makes it miss that, of the latter two guarantees.
     pub seen: Option<usize>,
+    /// The same if it is of another key: which, and its place there.
+    pub beside: Option<(String, usize)>,
 }
 
 /// How many violations of each guarantee are kept.
@@ -55,6 +61,8 @@ pub struct Sessions {
     pub writes_follow_reads: Guarantee,
     /// Keys with too many writes to be judged.
     pub undecided_keys: u64,
+    /// Keys that were not compared with others, since all together are too much.
+    pub undecided_across: u64,
 }
 
 impl Guarantee {
@@ -64,38 +72,46 @@ impl Guarantee {
     }
 
     fn broken(&mut self, key: &Key, causes: &Causes, read: &Read, missed: usize, seen: Option<usize>) {
-        self.violations += 1;
         let Some(write) = causes.writes.get(missed) else { return };
-        if write.is_acknowledged() {
-            self.worst_age = self.worst_age.max(read.start.saturating_sub(write.end));
+        let seen = seen.and_then(|seen| causes.writes.get(seen)).map(|seen| seen.place);
+        let violation = Violation { key: key.name.clone(), read: read.place, missed: write.place, seen, beside: None };
+        self.add(violation, write, read);
+    }
+
+    fn add(&mut self, violation: Violation, missed: &Write, read: &Read) {
+        self.violations += 1;
+        if missed.is_acknowledged() {
+            self.worst_age = self.worst_age.max(read.start.saturating_sub(missed.end));
         }
         if self.shown.len() < SHOWN_MAX {
-            let seen = seen.and_then(|seen| causes.writes.get(seen)).map(|seen| seen.place);
-            self.shown.push(Violation { key: key.name.clone(), read: read.place, missed: write.place, seen });
+            self.shown.push(violation);
         }
     }
 }
 
 /// Judges all keys.
 pub fn check(account: &Account) -> Sessions {
-    let mut sessions = Sessions::default();
+    let (mut sessions, mut across) = (Sessions::default(), Across::default());
     for key in &account.keys {
-        match Causes::new(key) {
-            Some(causes) => sessions.judge(key, &causes),
-            None => sessions.undecided_keys += 1,
-        }
+        let Some(causes) = Causes::new(key) else {
+            sessions.undecided_keys += 1;
+            continue;
+        };
+        let reads = causes.reads(key);
+        sessions.judge(key, &causes, &reads);
+        across.add(key, causes, reads);
     }
+    sessions.undecided_across = across.judge(&mut sessions, account.keys.len() as u64);
     sessions
 }
 
 impl Sessions {
-    fn judge(&mut self, key: &Key, causes: &Causes) {
-        let reads = causes.reads(key);
-        for histories in by_process(causes, &reads).into_values() {
+    fn judge(&mut self, key: &Key, causes: &Causes, reads: &[Read]) {
+        for histories in by_process(causes, reads).into_values() {
             self.own(key, causes, &histories);
         }
-        let needs = Needs::new(causes, &reads);
-        for read in &reads {
+        let needs = Needs::new(causes, reads);
+        for read in reads {
             needs.written.judge(&mut self.monotonic_writes, key, causes, read);
             needs.read.judge(&mut self.writes_follow_reads, key, causes, read);
         }

@@ -4,19 +4,19 @@
 //! something though a delete had begun is not called so: the delete may have taken away what is missed; by causes it is judged all the same.
 //! By causes: a read misses an acknowledged write that had ended before it started and is not in down of what it brought.
 //! A `v` of unknown outcome ends with the first read that returned it and that is not from the future (stricter).
-//! Revived: an acknowledged delete that had ended before the read started had seen what it brought. Only what the delete itself covers counts.
+//! Revived: an acknowledged write that had ended before the read started had replaced what it brought (`revived`).
 //! Phantom and future reads are counted apart, and so are reads of siblings; failed reads are not here. The denominator is the reads with an
 //! acknowledged write before them.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
-use super::account::{Account, BEFORE_ALL, Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
+use super::account::{Account, BEFORE_ALL, Did, Key, NEVER, NIL, Seen, Value};
 use super::causal::Causes;
 
+mod revived;
 mod versions;
 
+pub use revived::Revived;
 use versions::Versions;
 
 /// Stale reads of one kind.
@@ -59,10 +59,10 @@ pub struct Staleness {
     pub future: u64,
     /// Some of both.
     pub strange: Vec<(String, usize)>,
-    /// Reads that brought what a delete had replaced that was acknowledged before.
+    /// Reads that brought what a write had replaced that was acknowledged before.
     pub revived: u64,
     /// Some of them.
-    pub revived_shown: Vec<(String, usize)>,
+    pub revived_shown: Vec<Revived>,
     /// Reads that brought more than one value.
     pub conflicts: u64,
     /// Keys with too many writes for causes.
@@ -122,20 +122,6 @@ impl Staleness {
         }
     }
 
-    fn revived(&mut self, key: &Key) {
-        let gone = deleted(key);
-        for (place, operation) in key.operations.iter().enumerate() {
-            let Did::Read(seen) = &operation.did else { continue };
-            let is_gone = |value: &Value| gone.get(value).is_some_and(|end| *end < operation.start);
-            if values(seen).iter().any(is_gone) {
-                self.revived += 1;
-                if self.revived_shown.len() < SHOWN_MAX {
-                    self.revived_shown.push((key.name.clone(), place));
-                }
-            }
-        }
-    }
-
     fn by_causes(&mut self, key: &Key) {
         let Some(causes) = Causes::new(key) else {
             self.undecided_keys += 1;
@@ -187,29 +173,6 @@ impl Stale {
         if self.shown.len() < SHOWN_MAX {
             self.shown.push((key.name.clone(), place));
         }
-    }
-}
-
-/// When the first acknowledged delete ended of those that had seen a value, and began after its write had ended: a client that still tries
-/// to write it may do so once more.
-fn deleted(key: &Key) -> HashMap<Value, i64> {
-    let mut gone: HashMap<Value, i64> = HashMap::new();
-    let written: HashMap<Value, i64> = key.operations.iter().filter_map(written).collect();
-    for operation in key.operations.iter().filter(|operation| operation.is_known()) {
-        let Did::Replace { is_delete: true, covers: Covers::These(values), .. } = &operation.did else { continue };
-        for value in values.iter().filter(|value| written.get(value).is_some_and(|end| *end < operation.start)) {
-            let end = gone.entry(*value).or_insert(operation.end);
-            *end = operation.end.min(*end);
-        }
-    }
-    gone
-}
-
-/// What a write names, and when that ended.
-fn written(operation: &Operation) -> Option<(Value, i64)> {
-    match &operation.did {
-        Did::Replace { id, .. } => Some((*id, operation.end)),
-        _ => None,
     }
 }
 

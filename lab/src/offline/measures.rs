@@ -18,7 +18,7 @@ pub struct Values {
     pub phantom: u64,
     /// Reads that ended before the write of what they brought began.
     pub future: u64,
-    /// Reads that brought what a delete had replaced that was acknowledged before they began.
+    /// Reads that brought what a write had replaced that was acknowledged before they began.
     pub revived: u64,
     /// Reads that brought more than one value.
     pub conflicts: u64,

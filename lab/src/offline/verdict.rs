@@ -17,7 +17,7 @@ use crate::judges::account::{Account, Key, Names};
 use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
 use crate::judges::siblings;
-use crate::judges::staleness::{self, Staleness};
+use crate::judges::staleness::{self, Revived, Staleness};
 
 /// All that is found of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -204,18 +204,19 @@ fn properties(
     let (real_time, causal) = (&staleness.real_time, &staleness.causal);
     let unjudged = left.keys_of_others + left.keys_too_large;
     let guarantee = |of: &Guarantee| (of.opportunities, of.violations, unjudged);
+    let across = |of: &Guarantee| (of.opportunities, of.violations, unjudged + sessions.undecided_across);
     let of = |property| match property {
         Property::Written => (values.reads, values.phantom + values.future, 0),
         Property::Fresh => {
             let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
-            // A read that is stale by both definitions is counted by the one that finds more of them.
-            let stale = real_time.stale.max(causal.stale) + revived;
+            // A read may be wrong by several definitions: it is counted by the one that finds most of them.
+            let stale = real_time.stale.max(causal.stale).max(revived);
             (real_time.reads.max(causal.reads), stale, unjudged)
         }
         Property::ReadYourWrites => guarantee(&sessions.read_your_writes),
         Property::MonotonicReads => guarantee(&sessions.monotonic_reads),
-        Property::MonotonicWrites => guarantee(&sessions.monotonic_writes),
-        Property::WritesFollowReads => guarantee(&sessions.writes_follow_reads),
+        Property::MonotonicWrites => across(&sessions.monotonic_writes),
+        Property::WritesFollowReads => across(&sessions.writes_follow_reads),
         Property::Linearizable => {
             let [valid, invalid, unknown] = [
                 registers.valid + siblings.valid,
@@ -238,9 +239,19 @@ fn properties(
 fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
     let of = |words: &str, guarantee: &Guarantee| -> Vec<Example> {
         let shown = guarantee.shown.iter().take(EXAMPLES_MAX);
-        let told = |Violation { key, read, missed, seen }: &Violation| {
-            let why = format!("{words}: the read misses the first of these");
-            example(account, key, why, &[Some(*missed), *seen, Some(*read)])
+        let told = |Violation { key, read, missed, seen, beside }: &Violation| match beside {
+            None => {
+                let why = format!("{words}: the read misses the first of these");
+                example(account, key, why, &[Some(*missed), *seen, Some(*read)])
+            }
+            Some((other, seen)) => {
+                let why = format!(
+                    "{words}: the read misses the first of these, and its session had seen the last, of {other}"
+                );
+                let mut of_both = example(account, key, why, &[Some(*missed), Some(*read)]);
+                of_both.operations.extend(example(account, other, String::new(), &[Some(*seen)]).operations);
+                of_both
+            }
         };
         shown.map(told).collect()
     };
@@ -254,13 +265,15 @@ fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {
 }
 
 fn strange(account: &Account, staleness: &Staleness) -> Vec<Example> {
-    let of = |why: &str, shown: &[(String, usize)]| -> Vec<Example> {
-        let shown = shown.iter().take(EXAMPLES_MAX);
-        shown.map(|(key, place)| example(account, key, why.to_owned(), &[Some(*place)])).collect()
-    };
-    let mut examples = of("never written, refused, or read before it was written", &staleness.strange);
-    examples.extend(of("a delete that was acknowledged before had replaced it", &staleness.revived_shown));
-    examples
+    let strange = staleness.strange.iter().take(EXAMPLES_MAX).map(|(key, place)| {
+        let why = "never written, refused, or read before it was written".to_owned();
+        example(account, key, why, &[Some(*place)])
+    });
+    let revived = staleness.revived_shown.iter().take(EXAMPLES_MAX).map(|Revived { key, write, by, read }| {
+        let why = "the first of these is back, though the second had replaced it".to_owned();
+        example(account, key, why, &[Some(*write), Some(*by), Some(*read)])
+    });
+    strange.chain(revived).collect()
 }
 
 /// Of each session guarantee.

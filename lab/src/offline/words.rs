@@ -86,7 +86,7 @@ impl RunVerdict {
         };
         match self.values.revived {
             0 => Ok(()),
-            count => writeln!(out, "revived: {count} reads brought what an acknowledged delete had replaced{why}"),
+            count => writeln!(out, "revived: {count} reads brought what an acknowledged write had replaced{why}"),
         }
     }
 

@@ -11,7 +11,7 @@ use driftkv_tests::run::{Watch, check, run};
 const SEEDS: u64 = 5_000;
 
 /// Which invariant catches which bug.
-const PLANTED: [(Bug, Invariant); 19] = [
+const PLANTED: [(Bug, Invariant); 21] = [
     (Bug::EffectBeforeSync, Invariant::NothingUnsyncedShows),
     (Bug::CoversUnseen, Invariant::AcknowledgedWritesStay),
     (Bug::LoneValue, Invariant::UnseenSiblingsStay),
@@ -31,6 +31,8 @@ const PLANTED: [(Bug, Invariant); 19] = [
     (Bug::DoubledForwardRunsTwice, Invariant::OneRequestOneWrite),
     (Bug::DeadlinesIgnored, Invariant::EveryRequestEnds),
     (Bug::AnnouncesUnsynced, Invariant::NoFalseFence),
+    (Bug::AnswersCountedTwice, Invariant::PromisesAreKept),
+    (Bug::CoversUnseen, Invariant::PromisesAreKept),
 ];
 
 /// Plants `bug` and looks for a seed in which `invariant` says so; `Err`: why there is none.

@@ -10,6 +10,7 @@ use driftkv_core::id::{Key, RequestId};
 use driftkv_core::time::Time;
 use rand::RngExt;
 
+use super::history::History;
 use super::key;
 use super::shape::Shape;
 use crate::facts::Sent;
@@ -32,6 +33,8 @@ struct Client {
 pub struct Clients {
     /// Gets that were answered.
     pub gets_answered: usize,
+    /// What all of them asked and heard.
+    pub history: History,
     shape: Shape,
     clients: Vec<Client>,
     next: u64,
@@ -41,13 +44,14 @@ impl Clients {
     /// They have seen nothing yet.
     pub fn new(shape: Shape) -> Clients {
         let clients = (0..shape.clients).map(|_| Client::default()).collect();
-        Clients { gets_answered: 0, shape, clients, next: 0 }
+        Clients { gets_answered: 0, history: History::new(&shape.config), shape, clients, next: 0 }
     }
 
     /// Takes answers; a put whose outcome is unknown is sent again, often through another node.
     pub fn hear(&mut self, world: &mut World) {
         for (token, outcome) in std::mem::take(&mut world.replies) {
             let Some((c, request)) = self.heard_by(token) else { continue };
+            self.history.heard(token, &outcome, world.now);
             match (request, outcome) {
                 (Request::Get(get), Ok(Reply::Get { siblings, context, .. })) => {
                     self.gets_answered += 1;
@@ -68,8 +72,11 @@ impl Clients {
     /// Takes answers and asks nothing more.
     pub fn only_hear(&mut self, world: &mut World) {
         for (token, outcome) in std::mem::take(&mut world.replies) {
-            let is_get = matches!(outcome, Ok(Reply::Get { .. }));
-            self.gets_answered += usize::from(self.heard_by(token).is_some() && is_get);
+            if self.heard_by(token).is_none() {
+                continue;
+            }
+            self.history.heard(token, &outcome, world.now);
+            self.gets_answered += usize::from(matches!(outcome, Ok(Reply::Get { .. })));
         }
     }
 
@@ -89,6 +96,11 @@ impl Clients {
 
     fn ask(&mut self, world: &mut World, c: usize, request: Request) {
         self.next += 1;
+        let seen = match &request {
+            Request::Put(put) => world.judge.facts.sent.get(&put.request).map(|sent| sent.seen.clone()),
+            Request::Get(_) => None,
+        };
+        self.history.asked(self.next, c, &request, &seen.unwrap_or_default(), world.now);
         let node = world.rng.random_range(0..world.count());
         let patience = if self.shape.is_impatient { world.rng.random_range(20..800) } else { 1_500 };
         self.clients[c].doing = Some((self.next, request.clone(), world.now.plus(patience)));

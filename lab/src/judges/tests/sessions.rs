@@ -7,6 +7,8 @@ use crate::judges::account::{Account, Covers, Did, Key, NEVER, Operation, Seen, 
 use crate::judges::linearizable::Model;
 use crate::judges::sessions::{self, Sessions};
 
+mod across;
+
 fn check(key: &Key) -> Sessions {
     sessions::check(&Account { keys: vec![key.clone()], ..Account::default() })
 }

@@ -198,6 +198,64 @@ fn what_a_delete_had_seen_is_revived_and_what_stood_beside_is_not_stale() {
 }
 
 #[test]
+fn a_replaced_value_that_is_there_beside_the_one_that_replaced_it_is_revived() {
+    let put =
+        |id: u32, covers: Covers, start| at(Did::Replace { id: Value(id), is_delete: false, covers }, start, start + 1);
+    let these = |values: &[Value]| Covers::These(values.into());
+    let read = |values: &[u32], start| {
+        at(Did::Read(Seen::Many(values.iter().map(|value| Value(*value)).collect())), start, start + 1)
+    };
+    let revived = |operations: &[Operation]| of(operations.to_vec()).revived;
+    let first = put(1, these(&[]), 0);
+    for covers in [these(&[Value(1)]), Covers::Everything] {
+        let second = put(2, covers, 10);
+        assert_eq!(revived(&[first.clone(), second.clone(), read(&[2], 20)]), 0);
+        assert_eq!(revived(&[first.clone(), second.clone(), read(&[1, 2], 20)]), 1);
+        assert_eq!(revived(&[first.clone(), second.clone(), read(&[1], 11)]), 0, "the second was under way");
+        let unknown = Operation { end: NEVER, ..second };
+        assert_eq!(revived(&[first.clone(), unknown, read(&[1, 2], 20)]), 0, "it may come later");
+    }
+    let unseen = put(2, these(&[]), 10);
+    assert_eq!(revived(&[first.clone(), unseen, read(&[1, 2], 20)]), 0, "siblings");
+    let overlapping = put(2, Covers::Everything, 1);
+    assert_eq!(revived(&[first, overlapping, read(&[1, 2], 20)]), 0, "the second may have come first");
+}
+
+/// Values of which a read brings at least one though an acknowledged write had replaced it, by the definition.
+fn is_back(key: &Key, read: &Operation, values: &[Value]) -> bool {
+    let replaced = |value: &Value| {
+        let write = key.operations.iter().find(|other| matches!(&other.did, Did::Replace { id, .. } if id == value));
+        let covers = |other: &&Operation| match &other.did {
+            Did::Replace { covers: Covers::These(values), .. } => values.contains(value),
+            Did::Replace { covers: Covers::Everything, .. } => true,
+            _ => false,
+        };
+        let after = |write: &Operation| {
+            key.operations.iter().filter(covers).any(|other| write.precedes(other) && other.precedes(read))
+        };
+        write.is_some_and(after)
+    };
+    values.iter().any(replaced)
+}
+
+#[test]
+fn revived_is_what_a_write_had_replaced_by_the_definition() {
+    let mut all = 0;
+    for seed in 0..histories() {
+        let key = key(&mut Random(seed), Model::Siblings, 12, true);
+        let reads = key.operations.iter().filter_map(|read| match &read.did {
+            Did::Read(Seen::Many(values)) => Some((read, values)),
+            _ => None,
+        });
+        let expected = reads.filter(|(read, values)| is_back(&key, read, values)).count() as u64;
+        let found = check(&key);
+        assert_eq!(found.revived, expected, "seed {seed}: {key:#?}");
+        all += expected;
+    }
+    assert!(all > 20, "{all}");
+}
+
+#[test]
 fn an_empty_answer_stands_for_any_delete_that_had_begun() {
     let delete = |id: u32, start, end| {
         at(Did::Replace { id: Value(id), is_delete: true, covers: Covers::Everything }, start, end)
