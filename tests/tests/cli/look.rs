@@ -1,6 +1,7 @@
 //! `status`, `ring` and `chaos`: what they show is what the nodes hold.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use driftkv_core::id::{Incarnation, Key};
 use driftkv_core::layout::Layout;
@@ -134,6 +135,22 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
         .ended(2)
         .told(&["allowQuorumLoss"]);
+}
+
+/// It is asked once, for all that it cannot answer: three questions in a row had taken 12 s.
+#[test]
+fn status_waits_once_for_a_node_that_stands_still_and_shows_what_holds_it() {
+    let up = Up::start(&manifest(3, ""));
+    let nap = "id: nap\nfor: 50s\nfaults:\n- {kind: pause, node: t-2, down: 50s}\n";
+    up.driftkv_reading(&["chaos", "apply", "-f", "-"], nap.as_bytes()).ended(0);
+    let began = Instant::now();
+    let status = up.driftkv(&["status"]).ended(0);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let line = status.text().lines().find(|line| line.starts_with("t-2")).unwrap();
+    assert!(line.contains("no answer") && line.ends_with("1 active"), "{}", status.text());
+    assert!(status.text().contains("experiment nap, "), "{}", status.text());
+    up.driftkv(&["chaos", "clear"]).ended(0);
 }
 
 /// Starts `experiment`s of these ids at one node alone, and, if `are_cleared`, ends them.
