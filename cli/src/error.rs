@@ -10,7 +10,7 @@ use driftkv_proto::v1::ErrorCode;
 use tonic::{Code, Status};
 
 use crate::program;
-use crate::style::Paint;
+use crate::style::{self, Paint};
 
 /// The end of `--help`.
 pub const EXIT_CODES: &str = "Exit codes:
@@ -129,10 +129,10 @@ impl Failure {
     pub fn report(&self) {
         let paint = Paint::stderr();
         if !self.message.is_empty() {
-            eprintln!("{} {}", paint.red("driftkv:"), self.message);
+            style::note(&format!("{} {}", paint.red("driftkv:"), self.message));
         }
         for line in self.hint.lines() {
-            eprintln!("  {line}");
+            style::note(&format!("  {line}"));
         }
     }
 }
