@@ -95,6 +95,16 @@ pub async fn statuses(nodes: &[AdminEndpoint]) -> Vec<Answer<v1::StatusReply>> {
     ask_all(nodes, |mut client| async move { client.status(v1::StatusRequest {}).await }).await
 }
 
+/// The faults of all nodes. A node tells them that stands still: no engine is asked.
+pub async fn faults(nodes: &[AdminEndpoint]) -> Vec<Answer<v1::FaultStatus>> {
+    ask_all(nodes, |mut client| async move { client.get_faults(v1::GetFaultsRequest {}).await }).await
+}
+
+/// Those that answered. One that did not would cost each further question its whole time again.
+pub fn awake<T>(answers: &[Answer<T>]) -> Vec<AdminEndpoint> {
+    answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(node, _)| node.clone()).collect()
+}
+
 /// The layout, from the first node that has one.
 pub async fn layout(nodes: &[AdminEndpoint]) -> Result<v1::Layout, Failure> {
     let answers = ask_all(nodes, |mut client| async move { client.get_layout(v1::GetLayoutRequest {}).await }).await;
@@ -115,11 +125,13 @@ pub async fn all_nodes(endpoints: &Endpoints) -> Vec<AdminEndpoint> {
         return endpoints.admin.clone();
     }
     let mut nodes = Vec::new();
-    for (node, answer) in statuses(&endpoints.admin).await {
+    let answers = statuses(&endpoints.admin).await;
+    let awake = awake(&answers);
+    for (node, answer) in answers {
         let name = answer.ok().map(|status| status.name).filter(|name| !name.is_empty());
         nodes.push(AdminEndpoint { name: name.unwrap_or(node.name), address: node.address });
     }
-    let members = layout(&nodes).await.map(|layout| layout.members).unwrap_or_default();
+    let members = layout(&awake).await.map(|layout| layout.members).unwrap_or_default();
     for member in members {
         let is_known = |node: &AdminEndpoint| node.name == member.name || node.address == member.admin_address;
         if !nodes.iter().any(is_known) {

@@ -35,9 +35,7 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
         }
         ChaosCommand::Status { all, output, connection } => {
             let nodes = admin::all_nodes(&Endpoints::find(connection)?).await;
-            let question =
-                |mut client: admin::AdminClient| async move { client.get_faults(v1::GetFaultsRequest {}).await };
-            let answers = admin::ask_all(&nodes, question).await;
+            let answers = admin::faults(&nodes).await;
             match output {
                 Output::Json | Output::Yaml => style::print_value(*output, &show::json(&answers))?,
                 Output::Text => style::print(show::text(Paint::stdout(), &answers, *all))?,
@@ -63,9 +61,7 @@ pub async fn apply(nodes: &[AdminEndpoint], text: &str, experiment: &Experiment)
     let answers = admin::ask_all(nodes, question).await;
     let is_refusal = |failure: &Failure| failure.exit != Exit::Unavailable;
     if answers.iter().any(|(_, answer)| answer.as_ref().is_err_and(is_refusal)) {
-        let taken: Vec<AdminEndpoint> =
-            answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(node, _)| node.clone()).collect();
-        clear(&taken, &experiment.id).await;
+        clear(&admin::awake(&answers), &experiment.id).await;
         let told = report(&answers, "applied, and cleared again because another node refused");
         return (told, verdict(answers));
     }
@@ -90,10 +86,9 @@ pub async fn clear(nodes: &[AdminEndpoint], id: &str) -> Vec<Answer<FaultStatus>
 ///
 /// Errors: some node has had one of that id, active or ended, and would not begin another: the cluster would be half in it.
 pub async fn is_begun(nodes: &[AdminEndpoint], experiment: &Experiment) -> Result<bool, Failure> {
-    let question = |mut client: admin::AdminClient| async move { client.get_faults(v1::GetFaultsRequest {}).await };
     let mut known = Vec::new();
     let mut active = 0;
-    for (node, answer) in admin::ask_all(nodes, question).await {
+    for (node, answer) in admin::faults(nodes).await {
         let experiments = answer.map(|status| status.experiments).unwrap_or_default();
         if let Some(one) = experiments.into_iter().find(|one| one.id == experiment.id) {
             active += usize::from(one.state == "active");

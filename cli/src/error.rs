@@ -10,7 +10,7 @@ use driftkv_proto::v1::ErrorCode;
 use tonic::{Code, Status};
 
 use crate::program;
-use crate::style::Paint;
+use crate::style::{self, Paint};
 
 /// The end of `--help`.
 pub const EXIT_CODES: &str = "Exit codes:
@@ -18,7 +18,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   1  failed for another reason
   2  wrong usage or bad input: flags, manifest, experiment, context, a value too large
   3  not found: the key has no live value
-  4  unavailable: no node answers, or too few for the quorum or the deadline
+  4  unavailable: no node answers, or too few for the quorum or the deadline; `lab check`: what is missing cannot be judged
   5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
 `lab run`, and `lab check` of histories: 0 holds, 1 violated, 2 unknown or inconclusive, 64 bad input or wrong usage
 
@@ -116,9 +116,12 @@ impl Failure {
                 | Code::NotFound
                 | Code::ResourceExhausted
         );
+        // A node without room for it has refused it, and is not silent: whoever asked several takes it back from the others.
+        let is_full = error.code == ErrorCode::Unspecified && error.grpc == Code::ResourceExhausted;
+        let exit = if is_full { Exit::Failed } else { exit_of(&error) };
         match refused {
-            true => Self::new(exit_of(&error), format!("{who} refuses: {}", status.message())),
-            false => Self::new(exit_of(&error), format!("{who}: {error}")),
+            true => Self::new(exit, format!("{who} refuses: {}", status.message())),
+            false => Self::new(exit, format!("{who}: {error}")),
         }
     }
 
@@ -126,10 +129,10 @@ impl Failure {
     pub fn report(&self) {
         let paint = Paint::stderr();
         if !self.message.is_empty() {
-            eprintln!("{} {}", paint.red("driftkv:"), self.message);
+            style::note(&format!("{} {}", paint.red("driftkv:"), self.message));
         }
         for line in self.hint.lines() {
-            eprintln!("  {line}");
+            style::note(&format!("  {line}"));
         }
     }
 }
@@ -195,7 +198,7 @@ fn hint_of(error: &KvError) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Exit, Failure};
-    use driftkv_proto::error::KvError;
+    use driftkv_proto::error::{KvError, to_status};
     use driftkv_proto::v1::{self, ErrorCode};
     use tonic::{Code, Status};
 
@@ -211,6 +214,14 @@ mod tests {
         assert_eq!(exit(ErrorCode::NotReady), Exit::Unavailable);
         assert_eq!(exit(ErrorCode::AlreadyExists), Exit::Conflict);
         assert_eq!(exit(ErrorCode::TooManySiblings), Exit::Conflict);
+    }
+
+    #[test]
+    fn a_node_that_is_full_refuses_and_is_not_silent() {
+        let full = Failure::admin("demo-0", &Status::resource_exhausted("8 experiments are active"));
+        assert_eq!((full.exit, full.message.as_str()), (Exit::Failed, "demo-0 refuses: 8 experiments are active"));
+        let overloaded = v1::Error { code: ErrorCode::Overloaded.into(), ..v1::Error::default() };
+        assert_eq!(Failure::admin("demo-0", &to_status(&overloaded)).exit, Exit::Unavailable, "later it may work");
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn client(key: &KeyArgs, endpoints: &Endpoints) -> Result<Client, Failure> {
     }
     let (trace, traceparent) = token::new_trace();
     // Told before the request: a trace of one that fails is worth the most.
-    eprintln!("{}", style::Paint::stderr().dim(&format!("trace {trace}")));
+    style::note(&style::Paint::stderr().dim(&format!("trace {trace}")));
     client.traced(&traceparent).map_err(|error| Failure::kv(&error))
 }
 
@@ -116,7 +116,7 @@ fn read_value(args: &PutArgs) -> Result<Bytes, Failure> {
         (Some(path), _) => input::bytes(path, FRAME_BYTES_MAX).map(Bytes::from),
         (None, Some("-")) => {
             if std::io::stdin().is_terminal() {
-                eprintln!("{}", style::Paint::stderr().dim("reading the value from the terminal; end with Ctrl-D"));
+                style::note(&style::Paint::stderr().dim("reading the value from the terminal; end with Ctrl-D"));
             }
             input::bytes(Path::new(input::STDIN), FRAME_BYTES_MAX).map(Bytes::from)
         }

@@ -130,7 +130,7 @@ fn report(results: &Results, out: Option<&RunDir>, output: Output) -> Result<(),
     }
     kept.map_err(|error| out_failure(&error))?;
     if let Some(out) = out {
-        eprintln!("kept in {}", out.path().display());
+        style::note(&format!("kept in {}", out.path().display()));
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn print_plan(plan: &Plan, targets: usize) -> Result<(), Failure> {
         Ok(()) => {}
     }
     let (nodes, fingerprint) = (style::count(targets as u64, "node"), Fingerprint::of(plan, targets));
-    eprintln!("seed {}, {nodes}, fingerprint {fingerprint}: nothing was sent", plan.seed);
+    style::note(&format!("seed {}, {nodes}, fingerprint {fingerprint}: nothing was sent", plan.seed));
     Ok(())
 }
 

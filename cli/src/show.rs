@@ -75,7 +75,7 @@ pub fn put(key: &KeyArgs, reply: &v1::PutReply, done: &str, is_terminal: bool) -
             style::print(put_remarks(paint, key, reply, done) + &context)
         }
         (Output::Text, false) => {
-            eprint!("{}", put_remarks(Paint::stderr(), key, reply, done));
+            style::note(put_remarks(Paint::stderr(), key, reply, done).trim_end());
             if context.is_empty() { Ok(()) } else { style::print(format!("{context}\n")) }
         }
     }

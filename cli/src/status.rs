@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use driftkv_proto::v1::{Layout, StatusReply};
+use driftkv_proto::v1::{FaultStatus, Layout, StatusReply};
 use serde_json::{Value, json};
 
 use crate::admin::{self, Answer};
@@ -51,12 +51,17 @@ fn picture(output: Output, seen: &Seen) -> Result<String, Failure> {
 pub struct Seen {
     /// What each node said.
     pub answers: Vec<Answer<StatusReply>>,
+    /// Faults of nodes that said nothing else: one that stands still tells these.
+    pub silent: Silent,
     /// `None`: there is no layout, or nobody tells it.
     #[cfg_attr(not(feature = "kubectl"), expect(dead_code, reason = "the plugin shows it"))]
     pub layout: Option<Layout>,
     /// The same.
     pub divergence: Option<Divergence>,
 }
+
+/// The faults of nodes, by their names.
+pub type Silent = BTreeMap<String, FaultStatus>;
 
 impl Seen {
     async fn look(endpoints: &Endpoints) -> Seen {
@@ -65,35 +70,51 @@ impl Seen {
 
     /// Asks these nodes, which are all there are.
     pub async fn look_at(nodes: &[AdminEndpoint]) -> Seen {
-        let answers = admin::statuses(nodes).await;
-        let layout = admin::layout(nodes).await.ok();
+        let (answers, faults) = tokio::join!(admin::statuses(nodes), admin::faults(nodes));
+        let awake = admin::awake(&answers);
+        let layout = admin::layout(&awake).await.ok();
         let divergence = match &layout {
-            Some(layout) => Some(divergence::find(nodes, layout.partitions, layout.replication_factor).await),
+            Some(layout) => Some(divergence::find(&awake, layout.partitions, layout.replication_factor).await),
             None => None,
         };
-        Seen { answers, layout, divergence }
+        let told = faults.into_iter().zip(&answers).filter(|(_, (_, answer))| answer.is_err());
+        let silent = told.filter_map(|((node, faults), _)| Some((node.name, faults.ok()?))).collect();
+        Seen { answers, silent, layout, divergence }
     }
 
     fn text(&self, paint: Paint) -> String {
-        heading(&known(&self.answers)) + &table(paint, &self.answers) + &self.remarks(paint, "", usize::MAX)
+        let table = table(paint, &self.answers, &self.silent);
+        heading(&known(&self.answers)) + &table + &self.remarks(paint, "", usize::MAX)
     }
 
     /// What is to be said beside the table: who did not answer, what waits, whether the replicas agree, what is injected but the
     /// experiment `told`; in so many columns.
     pub fn remarks(&self, paint: Paint, told: &str, width: usize) -> String {
-        let known = known(&self.answers);
         let mut out = concerns(paint, &self.answers, width);
         out += &self.divergence.as_ref().map(|divergence| divergence.line(paint)).unwrap_or_default();
-        for line in experiments(&known, told) {
+        for line in experiments(&self.faults(), told) {
             out += &format!("{}\n", paint.yellow(&wrapped(&line, width)));
         }
         out
     }
 
+    /// Those of each node that tells them, with its name.
+    fn faults(&self) -> Vec<(&str, &FaultStatus)> {
+        let mut told = Vec::new();
+        for (node, answer) in &self.answers {
+            match answer {
+                Ok(status) => told.extend(status.faults.as_ref().map(|faults| (status.name.as_str(), faults))),
+                Err(_) => told.extend(self.silent.get(&node.name).map(|faults| (node.name.as_str(), faults))),
+            }
+        }
+        told
+    }
+
     /// All of it, for programs.
     pub fn json(&self) -> Value {
         let divergence = self.divergence.as_ref().map(Divergence::json);
-        json!({ "nodes": self.answers.iter().map(answer_json).collect::<Vec<_>>(), "divergence": divergence })
+        let node = |answer| answer_json(answer, &self.silent);
+        json!({ "nodes": self.answers.iter().map(node).collect::<Vec<_>>(), "divergence": divergence })
     }
 }
 
@@ -103,16 +124,17 @@ fn wrapped(line: &str, width: usize) -> String {
 }
 
 /// One line for each active experiment but `told`, whichever nodes it is on.
-fn experiments(known: &[&StatusReply], told: &str) -> Vec<String> {
+fn experiments(known: &[(&str, &FaultStatus)], told: &str) -> Vec<String> {
     let mut active: BTreeMap<&str, (u64, BTreeMap<&str, Vec<&str>>)> = BTreeMap::new();
-    for status in known {
-        let experiments = status.faults.iter().flat_map(|faults| &faults.experiments);
-        for experiment in experiments.filter(|experiment| experiment.state == "active" && experiment.id != told) {
+    for (name, faults) in known {
+        for experiment in
+            faults.experiments.iter().filter(|experiment| experiment.state == "active" && experiment.id != told)
+        {
             let (left_ms, faults) = active.entry(&experiment.id).or_default();
             *left_ms = experiment.remaining_ms.max(*left_ms);
             for fault in &experiment.faults {
                 let nodes = faults.entry(&fault.fault).or_default();
-                nodes.extend(fault.applies_here.then_some(status.name.as_str()));
+                nodes.extend(fault.applies_here.then_some(*name));
             }
         }
     }
@@ -134,7 +156,7 @@ fn known(answers: &[Answer<StatusReply>]) -> Vec<&StatusReply> {
 
 /// The table and what to look at.
 pub fn text(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
-    heading(&known(answers)) + &table(paint, answers) + &concerns(paint, answers, usize::MAX)
+    heading(&known(answers)) + &table(paint, answers, &Silent::new()) + &concerns(paint, answers, usize::MAX)
 }
 
 /// A line for each failure, each node that is away, and each that hints wait for.
@@ -179,8 +201,8 @@ fn hints(known: &[&StatusReply]) -> Vec<String> {
 }
 
 /// One line a node.
-pub fn table(paint: Paint, answers: &[Answer<StatusReply>]) -> String {
-    style::table(paint, &HEADINGS, &answers.iter().map(row).collect::<Vec<_>>())
+fn table(paint: Paint, answers: &[Answer<StatusReply>], silent: &Silent) -> String {
+    style::table(paint, &HEADINGS, &answers.iter().map(|answer| row(answer, silent)).collect::<Vec<_>>())
 }
 
 fn heading(known: &[&StatusReply]) -> String {
@@ -195,9 +217,12 @@ fn heading(known: &[&StatusReply]) -> String {
     out
 }
 
-fn row((node, answer): &Answer<StatusReply>) -> Vec<String> {
+fn row((node, answer): &Answer<StatusReply>, silent: &Silent) -> Vec<String> {
     let Ok(status) = answer else {
-        return vec![one_line(&node.name), String::new(), "no answer".to_owned()];
+        let mut row = vec![one_line(&node.name), String::new(), "no answer".to_owned()];
+        row.resize(HEADINGS.len() - 1, String::new());
+        row.extend(silent.get(&node.name).map(|told| faults(Some(told))));
+        return row;
     };
     let reachable = status.peers.iter().filter(|peer| peer.is_reachable).count();
     let hints: u64 = status.hints.iter().map(|hint| hint.hints).sum();
@@ -210,7 +235,7 @@ fn row((node, answer): &Answer<StatusReply>) -> Vec<String> {
         partitions(status),
         format!("{reachable}/{}", status.peers.len()),
         hints.to_string(),
-        faults(status),
+        faults(status.faults.as_ref()),
     ]
 }
 
@@ -219,8 +244,8 @@ fn partitions(status: &StatusReply) -> String {
     if status.partitions_dirty == 0 { built } else { format!("{built}, {} dirty", status.partitions_dirty) }
 }
 
-fn faults(status: &StatusReply) -> String {
-    match &status.faults {
+fn faults(told: Option<&FaultStatus>) -> String {
+    match told {
         Some(faults) if faults.is_allowed => {
             let active = faults.experiments.iter().filter(|experiment| experiment.state == "active").count();
             if active == 0 { "allowed".to_owned() } else { format!("{active} active") }
@@ -229,10 +254,13 @@ fn faults(status: &StatusReply) -> String {
     }
 }
 
-fn answer_json((node, answer): &Answer<StatusReply>) -> Value {
+fn answer_json((node, answer): &Answer<StatusReply>, silent: &Silent) -> Value {
     match answer {
         Ok(status) => node_json(status),
-        Err(failure) => json!({ "name": node.name, "admin": node.address, "error": failure.message }),
+        Err(failure) => json!({
+            "name": node.name, "admin": node.address, "error": failure.message,
+            "faults": silent.get(&node.name).map(|told| faults(Some(told))),
+        }),
     }
 }
 
@@ -252,17 +280,17 @@ fn node_json(status: &StatusReply) -> Value {
         "keys": status.keys, "partitionsOwned": status.partitions_owned, "partitionsBuilt": status.partitions_built,
         "partitionsDirty": status.partitions_dirty, "syncs": status.syncs, "recordsSynced": status.records_synced,
         "bytesSynced": status.bytes_synced,
-        "operationsInFlight": status.operations_in_flight, "faults": faults(status),
+        "operationsInFlight": status.operations_in_flight, "faults": faults(status.faults.as_ref()),
         "peers": peers.collect::<Vec<_>>(), "hints": hints.collect::<Vec<_>>(), "counters": status.counters,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Paint, text};
+    use super::{Paint, Seen, Silent, text};
     use crate::endpoints::AdminEndpoint;
     use crate::error::Failure;
-    use driftkv_proto::v1::{HintStatus, PeerStatus, StatusReply};
+    use driftkv_proto::v1::{ActiveExperiment, FaultCounters, FaultStatus, HintStatus, PeerStatus, StatusReply};
 
     #[test]
     fn a_silent_node_has_its_line_and_waiting_hints_are_told() {
@@ -286,5 +314,28 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_node_that_stands_still_shows_its_faults_and_nothing_else() {
+        let fault = FaultCounters { fault: "{kind: pause}".to_owned(), applies_here: true, ..FaultCounters::default() };
+        let experiment = ActiveExperiment {
+            id: "nap".to_owned(),
+            state: "active".to_owned(),
+            faults: vec![fault],
+            ..ActiveExperiment::default()
+        };
+        let faults = FaultStatus { is_allowed: true, experiments: vec![experiment] };
+        let node = AdminEndpoint { name: "demo-1".to_owned(), address: "a:1".to_owned() };
+        let seen = Seen {
+            answers: vec![(node, Err(Failure::unavailable("demo-1: no answer")))],
+            silent: Silent::from([("demo-1".to_owned(), faults)]),
+            layout: None,
+            divergence: None,
+        };
+        let text = seen.text(Paint::off());
+        assert!(text.contains("demo-1  no answer  1 active\n"), "{text}");
+        assert!(text.contains("experiment nap") && text.contains("{kind: pause}\n"), "{text}");
+        assert_eq!(seen.json()["nodes"][0]["faults"], "1 active");
     }
 }

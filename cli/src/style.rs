@@ -88,6 +88,11 @@ pub fn print_to_reader(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
     }
 }
 
+/// Writes a line to stderr. Nobody may be there to read it, and what a command does and how it ends does not depend on that.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Writes a value for programs to stdout.
 pub fn print_value(output: Output, value: &serde_json::Value) -> Result<(), Failure> {
     print(for_programs(output, value)?)

@@ -1,7 +1,8 @@
 //! Whether what was promised was kept: reads every key that runs have written, and accounts for every acknowledged write.
 //! Reading order: `writes` (what the histories say), `final_read` (what is there), `judge` (what is missing); research/lab.md 3.9.
 //! Invariant: no write is called lost that a majority of its owners shows before `Reading::settle` is over: a sloppy quorum keeps
-//! it where reads may miss it until it was handed over (Dynamo, SOSP 2007, 4.6). Not here: consistency of the reads during the run.
+//! it where reads may miss it until it was handed over (Dynamo, SOSP 2007, 4.6); none that may have been replaced by a write of which no line
+//! tells: of another run, or of a loader that was killed. Not here: consistency of the reads during the run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ mod writes;
 pub struct Verdict {
     /// Runs that were looked at.
     pub runs: usize,
+    /// Of these, whose history has no end: the loader was killed, and its last writes have no line.
+    pub unfinished_runs: usize,
     /// Keys that these have written, and that were read.
     pub keys: usize,
     /// Writes that were acknowledged, deletes included.
@@ -36,6 +39,9 @@ pub struct Verdict {
     pub lost_count: u64,
     /// Which.
     pub lost: Vec<Place>,
+    /// How many acknowledged writes are missing of which nobody can say that they are lost: their key has values that none of these
+    /// histories wrote, or a run is unfinished, and what has no line may have replaced them.
+    pub unjudged_count: u64,
     /// How many acknowledged writes were missing at first and there later: kept, but out of sight of some reads.
     pub late_count: u64,
     /// When the last of them was there, in milliseconds after the first reading; 0: there was none.
@@ -135,7 +141,7 @@ pub async fn acknowledged(runs: &[PathBuf], reading: &Reading) -> Result<Verdict
     found.add(final_read::all(&written, keys, reading, ReadMode::Eventual).await?);
     let (since, mut late_ms) = (Instant::now(), 0);
     let (verdict, mut missing) = judge::judge(&written, written.keys.keys(), &found);
-    let (at_first, mut lost_count) = (verdict.lost_count, verdict.lost_count);
+    let (at_first, mut lost_count) = (verdict.lost_count + verdict.unjudged_count, verdict.lost_count);
     while !missing.is_empty() && since.elapsed() < reading.settle {
         tokio::time::sleep(PAUSE).await;
         found.add(final_read::all(&written, missing.clone(), reading, ReadMode::Monotonic).await?);
@@ -146,5 +152,13 @@ pub async fn acknowledged(runs: &[PathBuf], reading: &Reading) -> Result<Verdict
         (lost_count, missing) = (again.lost_count, still);
     }
     let (verdict, _) = judge::judge(&written, written.keys.keys(), &found);
-    Ok(Verdict { late_count: at_first.saturating_sub(verdict.lost_count), late_ms, ..verdict })
+    let late_count = at_first.saturating_sub(verdict.lost_count + verdict.unjudged_count);
+    let verdict = Verdict { late_count, late_ms, unfinished_runs: written.unfinished, ..verdict };
+    Ok(if written.unfinished > 0 { without_losses(verdict) } else { verdict })
+}
+
+/// Of runs without their end: any key may have been written, or deleted, by what has no line.
+fn without_losses(verdict: Verdict) -> Verdict {
+    let unjudged_count = verdict.unjudged_count + verdict.lost_count;
+    Verdict { unjudged_count, lost_count: 0, lost: Vec::new(), ..verdict }
 }

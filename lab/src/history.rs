@@ -21,6 +21,9 @@ pub use writer::Written;
 /// The version of the format that is written today.
 pub const VERSION: u32 = 1;
 
+/// The file beside a history that came to its end.
+pub(crate) const END: &str = "history.end";
+
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {

@@ -227,7 +227,12 @@ impl Run {
 
     async fn end_history(&self, out: Option<&RunDir>) -> Result<Option<history::Written>, FileError> {
         match (&self.history, out) {
-            (Some(history), Some(out)) => history.end().await.map(Some).map_err(FileError::at(&out.history())),
+            (Some(history), Some(out)) => {
+                let written = history.end().await.map_err(FileError::at(&out.history()))?;
+                // Order: after the last line is on disk, or a history with holes would pass for a whole one.
+                out.write_json(history::END, &written)?;
+                Ok(Some(written))
+            }
             _ => Ok(None),
         }
     }

@@ -1,4 +1,4 @@
-//! The directory of one run: `plan.json`, `history.jsonl`, `faults.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`,
+//! The directory of one run: `plan.json`, `history.jsonl`, `history.end`, `faults.jsonl`, `hdr/*.hlog`, `results.json`, `summary.txt`,
 //! and what was measured beside the load: `convergence.json`, `visibility.json`.
 //! Invariant: nothing that is there is ever overwritten: a run has a directory of its own.
 

@@ -102,7 +102,7 @@ impl Faults {
 
     /// Starts the experiment written in `text` and says what is known of it and the others.
     ///
-    /// The same id again, active or ended, does not restart it and is answered the same way.
+    /// The same id again, while it is in the status, does not restart it and is answered the same way; later it is refused.
     /// Errors: why nothing was injected; what was active goes on unchanged.
     pub fn apply(&self, text: &str) -> Result<v1::FaultStatus, FaultError> {
         self.apply_within(text, Duration::MAX)

@@ -146,7 +146,7 @@ fn say(output: Output, text: &str) -> Result<(), Failure> {
     match output {
         Output::Text => style::print(text),
         Output::Json | Output::Yaml => {
-            eprint!("{text}");
+            style::note(text.trim_end());
             Ok(())
         }
     }

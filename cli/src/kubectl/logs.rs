@@ -105,7 +105,7 @@ async fn show(site: &Site, names: &[String], args: &LogsArgs) -> Result<(), Fail
 
 /// Why a node's lines do not come, or no longer.
 fn tell(trouble: Failure, failures: &mut Vec<Failure>) {
-    eprintln!("{}", Paint::stderr().yellow(&trouble.message));
+    style::note(&Paint::stderr().yellow(&trouble.message));
     failures.truncate(1);
     failures.push(trouble);
 }

@@ -64,7 +64,7 @@ pub async fn run(which: &Which, args: &ReportArgs) -> Result<(), Failure> {
         return style::print_value(args.output, &json!({"file": file, "bytes": size, "parts": parts, "notRead": gaps}));
     }
     for gap in &gaps {
-        eprintln!("{}", Paint::stderr().yellow(&format!("not in it: {}", style::one_line(gap))));
+        style::note(&Paint::stderr().yellow(&format!("not in it: {}", style::one_line(gap))));
     }
     style::print(format!(
         "{file}: {} in {}\nIts README.txt says what is in it. Look through it before you give it away.\n",
@@ -104,7 +104,7 @@ async fn fill(bundle: &mut Bundle, site: &Site, look: &Look, args: &ReportArgs) 
 }
 
 fn tell(what: &str) {
-    eprintln!("{}", Paint::stderr().dim(&format!("reading {what}")));
+    style::note(&Paint::stderr().dim(&format!("reading {what}")));
 }
 
 async fn versions(site: &Site) -> String {

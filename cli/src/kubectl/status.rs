@@ -14,7 +14,7 @@ use super::site::Site;
 use super::token;
 use crate::args::Output;
 use crate::error::Failure;
-use crate::status::{Seen, watch};
+use crate::status::{Seen, Silent, watch};
 use crate::style::{self, Paint};
 
 pub mod chaos;
@@ -93,7 +93,7 @@ impl Look {
 /// Asks the nodes whose pods run.
 async fn ask(site: &Site, cluster: &Cluster, pods: &[Pod], gaps: &mut Vec<String>) -> Seen {
     let running: Vec<Pod> = pods.iter().filter(|pod| cluster::is_running(pod)).cloned().collect();
-    let nothing = Seen { answers: Vec::new(), layout: None, divergence: None };
+    let nothing = Seen { answers: Vec::new(), silent: Silent::new(), layout: None, divergence: None };
     if running.is_empty() {
         return nothing;
     }

@@ -27,11 +27,21 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
         Output::Text => style::print(text(&verdict))?,
     }
     match (verdict.lost_count, verdict.wrong_count) {
+        (0, 0) if verdict.unjudged_count > 0 => Err(unjudged(&verdict)),
         (0, 0) => Ok(()),
         (lost, wrong) => {
             let (lost, wrong) = (count(lost, "acknowledged write"), count(wrong, "value"));
             Err(Failure::failed(format!("lost: {lost}; not as they should be: {wrong}")))
         }
+    }
+}
+
+fn unjudged(verdict: &Verdict) -> Failure {
+    let missing = count(verdict.unjudged_count, "acknowledged write");
+    let failure = Failure::unavailable(format!("not judged: {missing} missing, which others may have replaced"));
+    match verdict.unfinished_runs {
+        0 => failure.hint("Name all runs that wrote to the bucket: driftkv lab check RUN RUN…; a load with a --bucket of its own has no others."),
+        _ => failure.hint("A loader was killed before its history was whole: nobody knows what its last requests wrote."),
     }
 }
 
@@ -67,7 +77,15 @@ fn text(verdict: &Verdict) -> String {
         let (late, after) = (count(verdict.late_count, "acknowledged write"), style::duration(verdict.late_ms));
         text += &format!("late: {late} missing at first, the last of them there after {after}\n");
     }
-    if verdict.lost_count == 0 {
+    if verdict.unfinished_runs > 0 {
+        let runs = count(verdict.unfinished_runs as u64, "run");
+        text += &format!("unfinished: {runs} (the loader was killed); its last requests have no line in the history\n");
+    }
+    if verdict.unjudged_count > 0 {
+        let missing = count(verdict.unjudged_count, "acknowledged write");
+        text += &format!("not judged: {missing} missing, which values of others, or of no line, may have replaced\n");
+    }
+    if verdict.lost_count == 0 && verdict.unjudged_count == 0 {
         text += "no acknowledged write is lost\n";
     }
     text

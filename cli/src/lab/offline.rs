@@ -36,8 +36,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         Output::Text => {
             let texts: Vec<String> = verdicts.iter().map(RunVerdict::to_string).collect();
             style::print(texts.join("\n"))?;
-            eprintln!(
-                "Whether acknowledged writes are still there is asked of the store: --data .driftkv, or --endpoint HOST."
+            style::note(
+                "Whether acknowledged writes are still there is asked of the store: --data .driftkv, or --endpoint HOST.",
             );
         }
     }

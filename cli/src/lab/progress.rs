@@ -8,6 +8,8 @@ use driftkv_lab::load::{OnProgress, Progress};
 use driftkv_lab::plan::{Pace, Plan, Until};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::style::{count, note};
+
 /// Between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "{bar:24} {percent:>3} % {msg}";
@@ -33,8 +35,8 @@ impl Display {
             Pace::Closed { until: Until::Ops(ops) } => Goal::Ops(*ops),
             Pace::Closed { until: Until::After(duration) } | Pace::Open { duration, .. } => Goal::Time(*duration),
         };
-        let nodes = crate::style::count(targets as u64, "node");
-        eprintln!("seed {}, {nodes}, {}", plan.seed, goal.words());
+        let nodes = count(targets as u64, "node");
+        note(&format!("seed {}, {nodes}, {}", plan.seed, goal.words()));
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(goal.length());
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -55,7 +57,7 @@ impl Display {
             }
             None if progress.elapsed >= said + LINE_INTERVAL => {
                 said = progress.elapsed;
-                eprintln!("{:6.1} s: {}", progress.elapsed.as_secs_f64(), message(progress));
+                note(&format!("{:6.1} s: {}", progress.elapsed.as_secs_f64(), message(progress)));
             }
             None => {}
         })
@@ -65,7 +67,7 @@ impl Display {
     pub fn say(&self, sentence: &str) {
         match &self.bar {
             Some(bar) => bar.println(sentence),
-            None => eprintln!("{sentence}"),
+            None => note(sentence),
         }
     }
 

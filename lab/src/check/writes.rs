@@ -13,6 +13,8 @@ use crate::plan::Filler;
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) runs: usize,
+    /// Of these, whose history has no end: they wrote what no line tells, to any key.
+    pub(super) unfinished: usize,
     pub(super) bucket: String,
     /// The writes of each key.
     pub(super) keys: BTreeMap<String, Vec<Write>>,
@@ -57,6 +59,7 @@ pub(super) fn read(runs: &[PathBuf]) -> Result<Written, CheckError> {
         let number = number(run, &header.run)?;
         written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
         add(&mut written, &mut reader, u128::from(header.started_unix_ms) * 1_000_000)?;
+        written.unfinished += usize::from(reader.is_unfinished());
     }
     Ok(written)
 }

@@ -177,13 +177,17 @@ fn add_written(written: &crate::check::Verdict, metrics: &mut Metrics) -> Promis
     let bad = written.lost_count + written.wrong_count;
     Promise {
         what: "every acknowledged write is there, or replaced by one that had seen it".to_owned(),
-        outcome: if bad == 0 { Outcome::Holds } else { Outcome::Violated },
+        outcome: match (bad, written.unjudged_count) {
+            (0, 0) => Outcome::Holds,
+            (0, _) => Outcome::Unknown,
+            _ => Outcome::Violated,
+        },
         broken: bad,
         of: written.acknowledged,
-        note: if written.late_count == 0 {
-            String::new()
-        } else {
-            format!("{} were missing at first", written.late_count)
+        note: match (written.unjudged_count, written.late_count) {
+            (0, 0) => String::new(),
+            (0, late) => format!("{late} were missing at first"),
+            (unjudged, _) => format!("{unjudged} are missing where others wrote, and are not judged"),
         },
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{Header, Record, VERSION};
+use super::{END, Header, Record, VERSION};
 
 /// The longest line: far beyond the siblings a key may have.
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -75,6 +75,13 @@ impl Reader {
     /// Once all records are read: how many bytes of a torn last line were left out, if there is one.
     pub fn torn_bytes(&self) -> Option<u64> {
         self.torn
+    }
+
+    /// Once all records are read: the loader was killed, so that requests were sent of which no line tells. A history that came to
+    /// its end has a mark beside it; earlier versions left only the results, written after it.
+    pub fn is_unfinished(&self) -> bool {
+        let has_end = || [END, "results.json"].iter().any(|name| self.path.with_file_name(name).is_file());
+        self.torn.is_some() || !has_end()
     }
 
     fn fail(&mut self, why: String) -> ReadError {

@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A history that is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Written {
     /// Without the header.
     pub records: u64,

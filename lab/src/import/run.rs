@@ -1,8 +1,9 @@
 //! Our own histories (`history.jsonl` of a run), as siblings with contexts.
 //! A session is a process; what a write covers is what the answer showed whose context it carried: the values of a read, or an own write.
-//! Left out: reads that brought nothing, writes that were refused or never sent. Values of other runs, and of nobody, are foreign.
+//! Left out: reads that brought nothing, writes that were refused or never sent. Values of other runs, and of nobody, are foreign; of a history
+//! without its end so are values of which no line tells, and, where deletes were asked for, whatever a delete without a line may have done.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use super::Imported;
@@ -22,6 +23,10 @@ pub struct RunHistory {
     pub imported: Imported,
     /// Of a last line that is cut off, and left out.
     pub torn_bytes: Option<u64>,
+    /// It has no end: requests were sent of which no line tells.
+    pub is_unfinished: bool,
+    /// Then: keys with values of which no line tells.
+    pub keys_without_lines: u64,
 }
 
 /// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record.
@@ -33,7 +38,11 @@ pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory
         look(&record);
         run.add(line, &record);
     }
-    Ok(RunHistory { header: reader.header().clone(), imported: run.finish(), torn_bytes: reader.torn_bytes() })
+    let (header, is_unfinished) = (reader.header().clone(), reader.is_unfinished());
+    let deletes = header.plan.workload.mix.delete > 0;
+    let keys_without_lines = if is_unfinished { run.take_unwritten_for_foreign(deletes) } else { 0 };
+    let (imported, torn_bytes) = (run.finish(), reader.torn_bytes());
+    Ok(RunHistory { header, imported, torn_bytes, is_unfinished, keys_without_lines })
 }
 
 /// A write whose context is looked up when all answers are known.
@@ -52,6 +61,8 @@ struct Run {
     /// What the answer of each operation showed.
     shown: HashMap<u64, Vec<Value>>,
     pending: Vec<Pending>,
+    /// All that have a line, refused ones too.
+    written: HashSet<Value>,
     left_out: u64,
 }
 
@@ -59,6 +70,9 @@ impl Run {
     fn add(&mut self, line: u64, record: &Record) {
         let is_write = matches!(record.op, Op::Put | Op::Delete | Op::RmwPut);
         let is_nothing = record.status == Status::Fail || (!is_write && record.status != Status::Ok);
+        if let (true, Some(id)) = (is_write, &record.value_id) {
+            self.written.insert(self.names.value(id));
+        }
         let (Some(sent), false) = (record.sent_ns, is_nothing) else {
             self.left_out += 1;
             return;
@@ -116,6 +130,28 @@ impl Run {
             Some(ContextIn { intent: Intent::AddSibling, .. }) | None => Covers::These(Box::default()),
         };
         Did::Replace { id, is_delete: record.op == Op::Delete, covers }
+    }
+
+    /// Whatever was written without a line is as what others write. Gives the number of keys with such values.
+    ///
+    /// `deletes`: there may be deletes without a line, of any key, and a delete leaves no trace.
+    fn take_unwritten_for_foreign(&mut self, deletes: bool) -> u64 {
+        let mut keys = 0;
+        let of_nobody = self.names.value("a delete of which no line tells");
+        for (key, foreign) in self.keys.iter().zip(&mut self.foreign) {
+            let brought = key.operations.iter().filter_map(|operation| match &operation.did {
+                Did::Read(Seen::Many(values)) => Some(values),
+                _ => None,
+            });
+            let unwritten = brought.flatten().filter(|value| !self.written.contains(value));
+            // What differs from what was written is wrong, whoever wrote it.
+            let unwritten = unwritten.filter(|value| !self.names.name(**value).starts_with("damaged "));
+            let known = foreign.len();
+            foreign.extend(unwritten);
+            keys += u64::from(foreign.len() > known);
+            foreign.extend(deletes.then_some(of_nobody));
+        }
+        keys
     }
 
     fn finish(mut self) -> Imported {

@@ -58,6 +58,7 @@ fn write(directory: &Path, records: &[Json], duration_ms: u64) {
     });
     let lines: Vec<String> = [&header].into_iter().chain(records).map(Json::to_string).collect();
     fs::write(directory.join("history.jsonl"), lines.join("\n") + "\n").unwrap();
+    fs::write(directory.join("history.end"), "{}").unwrap();
 }
 
 fn measured_with(records: &[Json], faults: &[Json], setting: &Setting) -> Measured {

@@ -42,14 +42,33 @@ fn with(mut record: Json, changes: Json) -> Json {
 }
 
 fn judged_as(records: &[Json], read_mode: &str, expected: Option<&[Property]>) -> RunVerdict {
+    judged_of(records, &json!({}), read_mode, expected, true)
+}
+
+/// Of a loader that was killed, so that nothing marks its end. `mix`: what it was to do.
+fn judged_unfinished(records: &[Json], mix: &Json) -> RunVerdict {
+    judged_of(records, mix, "eventual", Some(&Property::ALL), false)
+}
+
+fn judged_of(
+    records: &[Json],
+    mix: &Json,
+    read_mode: &str,
+    expected: Option<&[Property]>,
+    is_finished: bool,
+) -> RunVerdict {
     let pace = json!({ "closed": { "until": { "ops": 5 } } });
-    let plan = json!({ "seed": 1, "workload": crate::plan::Workload::default(), "pace": pace });
+    let mut plan = json!({ "seed": 1, "workload": crate::plan::Workload::default(), "pace": pace });
+    plan["workload"]["mix"].as_object_mut().unwrap().extend(mix.as_object().unwrap().clone());
     let header = json!({
         "driftkv_history": 1, "run": "ab", "started_unix_ms": 1, "plan": plan, "targets": ["t"], "read_mode": read_mode, "timeout_ms": 1,
     });
     let lines: Vec<String> = [&header].into_iter().chain(records).map(Json::to_string).collect();
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("history.jsonl"), lines.join("\n") + "\n").unwrap();
+    if is_finished {
+        fs::write(directory.path().join("history.end"), "{}").unwrap();
+    }
     judge(directory.path(), expected, &Budget::default(), Choice::Fastest).unwrap()
 }
 
@@ -163,4 +182,33 @@ fn spreads_and_intervals_are_those_of_the_textbook() {
     let (low, high) = wilson(10, 100).unwrap();
     assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
     assert_eq!((wilson(0, 0), wilson(0, 10).unwrap().0), (None, 0.0));
+}
+
+/// The last half second of a history that was killed is missing, and other sessions have read what was written in it.
+#[test]
+fn what_has_no_line_in_a_history_without_its_end_is_unknown_and_convicts_nobody() {
+    let unwritten = [honest(), vec![get(4, 1, &["0.9"])]].concat();
+    assert_eq!(judged(&unwritten).verdict, Outcome::Violated, "of a run that came to its end it is a phantom");
+    let verdict = judged_unfinished(&unwritten, &json!({}));
+    assert_eq!((verdict.verdict, violations(&verdict)), (Outcome::Unknown, vec![]), "{verdict}");
+    assert_eq!((verdict.left_out.keys_without_lines, verdict.left_out.is_unfinished), (1, true));
+    assert!(verdict.to_string().contains("the history has no end (the loader was killed)"), "{verdict}");
+    assert_eq!(judged_unfinished(&honest(), &json!({})).verdict, Outcome::Holds, "as far as it goes");
+
+    // What its lines prove stays proven.
+    assert_eq!(judged_unfinished(&stale(), &json!({})).verdict, Outcome::Violated);
+    let refused = with(put(4, None), json!({ "status": "fail" }));
+    for value in ["0.4", "damaged 0.2"] {
+        let verdict = judged_unfinished(&[honest(), vec![refused.clone(), get(5, 1, &[value])]].concat(), &json!({}));
+        assert_eq!(verdict.properties[0].violations, 1, "{value}: {verdict}");
+    }
+}
+
+#[test]
+fn a_delete_without_a_line_may_have_emptied_any_key() {
+    let empty = [honest(), vec![get(4, 1, &[])]].concat();
+    assert_eq!(judged_unfinished(&empty, &json!({})).verdict, Outcome::Violated, "nobody deleted");
+    let verdict = judged_unfinished(&empty, &json!({ "delete": 1 }));
+    assert_eq!((verdict.verdict, violations(&verdict)), (Outcome::Unknown, vec![]), "{verdict}");
+    assert_eq!(verdict.properties[0].outcome, Outcome::Holds, "what was read was written");
 }

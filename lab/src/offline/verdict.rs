@@ -68,6 +68,10 @@ pub struct Left {
     pub keys_too_large: u64,
     /// Bytes of a torn last line: the loader was killed.
     pub torn_bytes: u64,
+    /// The history has no end: the loader was killed, and its last requests have no line.
+    pub is_unfinished: bool,
+    /// Of such a history: keys with values of which no line tells. They are among the keys of others.
+    pub keys_without_lines: u64,
 }
 
 /// Judges the run in `directory` (or the history at that path). `expected`: what must hold, in place of what the run's quorums promise.
@@ -112,7 +116,7 @@ fn judged(
     budget: &Budget,
     choice: Choice,
 ) -> (RunVerdict, Findings) {
-    let RunHistory { header, imported, torn_bytes } = history;
+    let RunHistory { header, imported, torn_bytes, is_unfinished, keys_without_lines } = history;
     let Account { keys, names } = imported.account;
     let (operations, key_count) = (keys.iter().map(|key| key.operations.len()).sum(), keys.len());
     let (own, others): (Vec<Key>, Vec<Key>) = keys.into_iter().partition(|key| key.foreign.is_empty());
@@ -125,6 +129,8 @@ fn judged(
         keys_of_others: shared.keys.len() as u64,
         keys_too_large: staleness.undecided_keys,
         torn_bytes: torn_bytes.unwrap_or_default(),
+        is_unfinished,
+        keys_without_lines,
     };
     let values = Values::of(&staleness) + Values::of(&values_of_shared);
     let stale_in_real_time = StaleReads::of(&account, &staleness.real_time);
@@ -206,7 +212,7 @@ fn properties(
     let guarantee = |of: &Guarantee| (of.opportunities, of.violations, unjudged);
     let across = |of: &Guarantee| (of.opportunities, of.violations, unjudged + sessions.undecided_across);
     let of = |property| match property {
-        Property::Written => (values.reads, values.phantom + values.future, 0),
+        Property::Written => (values.reads, values.phantom + values.future, left.keys_without_lines),
         Property::Fresh => {
             let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
             // A read may be wrong by several definitions: it is counted by the one that finds most of them.

@@ -92,9 +92,23 @@ impl RunVerdict {
 
     fn left(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = &self.left_out;
+        if left.is_unfinished {
+            writeln!(
+                out,
+                "the history has no end (the loader was killed): what has no line is unknown, and convicts nobody"
+            )?;
+        }
         let told = [
             (left.operations, "operations that say nothing (not done, or reads without an answer)"),
-            (left.keys_of_others, "keys with values of other runs (a bucket of its own has none)"),
+            (
+                left.keys_of_others - left.keys_without_lines.min(left.keys_of_others),
+                if left.is_unfinished {
+                    "keys with values of other runs, or which a delete without a line may have emptied"
+                } else {
+                    "keys with values of other runs (a bucket of its own has none)"
+                },
+            ),
+            (left.keys_without_lines, "keys with values of which no line tells"),
             (left.keys_too_large, "keys with too many writes for causes and sessions"),
             (left.torn_bytes, "bytes of a last line that is cut off"),
         ];

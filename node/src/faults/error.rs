@@ -27,8 +27,8 @@ pub enum FaultError {
         /// The ids of active experiments that were counted with it.
         others: Vec<String>,
     },
-    /// The id belongs to an experiment with other faults, active or ended.
-    #[error("the id `{id}` belongs to another experiment that this node knows: change the id to run this one")]
+    /// The id belongs to an experiment with other faults, active or ended, or to one that ended so long ago that its faults are forgotten.
+    #[error("the id `{id}` belongs to an experiment that this node has had: change the id to run this one")]
     IdTaken {
         /// The id in question.
         id: String,

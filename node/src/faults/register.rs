@@ -61,16 +61,16 @@ impl Register {
         Self { here: here.to_owned(), active, ended, ids, kept_lead_ms: 0 }
     }
 
-    /// Whether the experiment was begun before.
+    /// Whether the experiment was begun before, and is still listed.
     ///
-    /// Errors: its id was, but with other content.
+    /// Errors: its id was, but with other content, or so long ago that the content is forgotten: to say "known" of that would pass for a beginning.
     pub(super) fn knows(&self, experiment: &Experiment) -> Result<bool, FaultError> {
         let active = self.active.iter().map(|active| &active.experiment);
         let mut known = active.chain(self.ended.iter().map(|ended| &ended.experiment));
         match known.find(|known| known.id == experiment.id) {
-            Some(known) if known != experiment => Err(FaultError::IdTaken { id: experiment.id.clone() }),
-            Some(_) => Ok(true),
-            None => Ok(self.ids.contains(&experiment.id)),
+            Some(known) if known == experiment => Ok(true),
+            None if !self.ids.contains(&experiment.id) => Ok(false),
+            _ => Err(FaultError::IdTaken { id: experiment.id.clone() }),
         }
     }
 

@@ -207,14 +207,15 @@ async fn what_ended_stays_visible_with_its_counters_and_the_last_first() {
 }
 
 #[test]
-fn an_id_no_longer_shown_still_does_not_start_again() {
+fn an_id_no_longer_shown_is_refused_and_not_answered_as_if_it_had_begun() {
     let node = node("a");
     let text = |id: usize| experiment(&format!("x{id}"), "{kind: drop, between: [a, b], every: 1}");
     for id in 0..20 {
         node.apply(&text(id)).unwrap();
         node.clear("").unwrap();
     }
-    assert!(node.apply(&text(0)).unwrap().experiments.iter().all(|it| it.state == "cleared"));
+    assert_eq!(node.apply(&text(3)), Err(FaultError::IdTaken { id: "x3".to_owned() }));
+    assert!(node.apply(&text(4)).unwrap().experiments.iter().all(|it| it.state == "cleared"), "still shown");
     assert_eq!(node.outgoing("b"), Fate::Pass);
 }
 

@@ -41,7 +41,7 @@ pub struct Args {
           require_equals = true, default_missing_value = "true", default_value_t = false)]
     pub allow_chaos: bool,
     /// Where traces of passes go: an OpenTelemetry collector that takes OTLP over gRPC; without one, none are recorded
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "http://HOST:PORT")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "http://HOST:PORT", value_parser = collector)]
     pub otlp_endpoint: Option<String>,
     /// Which lines are logged: error, warn, info, debug, trace, or a filter
     #[arg(long, env = "DRIFTKV_OPERATOR_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
@@ -82,6 +82,14 @@ pub struct Selftest {
     pub timeout: Duration,
 }
 
+/// As the nodes want it (`node/src/config/rules.rs`), so that what one takes the other takes.
+fn collector(text: &str) -> Result<String, String> {
+    let uri = text.parse::<hyper::Uri>().ok();
+    let is_address = uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.port().is_some());
+    let refusal = || "allowed is http://HOST:PORT, such as http://localhost:4317".to_owned();
+    is_address.then(|| text.to_owned()).ok_or_else(refusal)
+}
+
 /// `90s` or `3m`.
 fn time(text: &str) -> Result<Duration, String> {
     let seconds = |number: &str, unit: u64| number.parse::<u64>().ok()?.checked_mul(unit);
@@ -116,6 +124,17 @@ mod tests {
         assert_eq!((args.namespaces, selftest.namespace), (vec!["a".to_owned()], "b".to_owned()));
         assert_eq!(selftest.timeout, Duration::from_secs(180));
         assert!(Args::try_parse_from(["driftkv-operator", "selftest"]).is_err(), "it must be told where");
+    }
+
+    #[test]
+    fn a_collector_that_is_no_address_is_refused_with_what_is_allowed() {
+        for wrong in ["foo", "localhost:4317", "https://localhost:4317", "http://localhost", ""] {
+            let error = Args::try_parse_from(["driftkv-operator", &format!("--otlp-endpoint={wrong}")]).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains("http://HOST:PORT, such as http://localhost:4317"), "{wrong}: {said}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert!(Args::try_parse_from(["driftkv-operator", "--otlp-endpoint=http://localhost:4317"]).is_ok());
     }
 
     #[test]

@@ -211,3 +211,22 @@ fn the_bounds_of_the_crd_are_those_of_the_configuration() {
     let rule = spec["limits"]["x-kubernetes-validations"][0]["rule"].as_str().unwrap();
     assert!(rule.ends_with(&format!("<= {}", config::STATE_BYTES_CEILING)), "{rule}");
 }
+
+/// `kubectl explain kvcluster.spec.…` says something of each.
+#[test]
+fn every_property_of_the_crd_has_a_description() {
+    fn check(schema: &serde_json::Value, place: &str) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            assert!(property["description"].as_str().is_some_and(|says| !says.is_empty()), "{place} has none");
+            check(property, &place);
+        }
+        for inner in ["items", "additionalProperties"] {
+            check(&schema[inner], &format!("{place}[]"));
+        }
+    }
+    let crd: serde_json::Value = serde_saphyr::from_str(&crd_yaml().unwrap()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    assert!(schema["properties"]["spec"]["properties"]["resources"].is_object(), "it is the schema");
+    check(schema, "");
+}

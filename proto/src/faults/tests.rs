@@ -176,7 +176,7 @@ fn a_wrong_head_is_refused_with_its_line() {
         ("id: x\nfor: 61m\nfaults: [{kind: crash, node: a}]", 2, "`for`: 61m is over the cap of 1h"),
         ("for: 1s\nid: 'a b'\nfaults: [{kind: crash, node: a}]", 2, "`id`: `a b` is not a name"),
         ("for: 1s\nallowQuorumloss: true\nfaults: []", 2, "unknown field `allowQuorumloss`"),
-        ("for: 1s\nseed: -1\nfaults: []", 2, "invalid u64"),
+        ("for: 1s\nseed: -1\nfaults: []", 2, "expected a whole number from 0 to 18446744073709551615"),
         ("for: 1s\n\nfaults: []", 3, "`faults` has 0 entries"),
         ("for: 1s\nfor: 2s\nfaults: []", 2, "duplicate mapping key `for` is not allowed here"),
         ("for: 1s\nfaults: {}", 2, "expected a list: [one, another]"),

@@ -1,6 +1,7 @@
 //! `status`, `ring` and `chaos`: what they show is what the nodes hold.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use driftkv_core::id::{Incarnation, Key};
 use driftkv_core::layout::Layout;
@@ -134,6 +135,62 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
         .ended(2)
         .told(&["allowQuorumLoss"]);
+}
+
+/// It is asked once, for all that it cannot answer: three questions in a row had taken 12 s.
+#[test]
+fn status_waits_once_for_a_node_that_stands_still_and_shows_what_holds_it() {
+    let up = Up::start(&manifest(3, ""));
+    let nap = "id: nap\nfor: 50s\nfaults:\n- {kind: pause, node: t-2, down: 50s}\n";
+    up.driftkv_reading(&["chaos", "apply", "-f", "-"], nap.as_bytes()).ended(0);
+    let began = Instant::now();
+    let status = up.driftkv(&["status"]).ended(0);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let line = status.text().lines().find(|line| line.starts_with("t-2")).unwrap();
+    assert!(line.contains("no answer") && line.ends_with("1 active"), "{}", status.text());
+    assert!(status.text().contains("experiment nap, "), "{}", status.text());
+    up.driftkv(&["chaos", "clear"]).ended(0);
+}
+
+/// Starts `experiment`s of these ids at one node alone, and, if `are_cleared`, ends them.
+fn at_one_node(admin: &str, ids: std::ops::Range<u32>, experiment: impl Fn(&str) -> String, are_cleared: bool) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut node = client::admin(admin).unwrap();
+        for id in ids.map(|id| format!("x{id}")) {
+            let request = v1::ApplyFaultsRequest { experiment: experiment(&id), ..Default::default() };
+            node.apply_faults(request).await.unwrap();
+            if are_cleared {
+                node.clear_faults(v1::ClearFaultsRequest { id }).await.unwrap();
+            }
+        }
+    });
+}
+
+/// A node that cannot begin it says so, whether it has no room or has had the id: then no node is left with it.
+#[test]
+fn an_experiment_that_one_node_cannot_begin_is_at_none_and_that_is_said() {
+    let up = Up::start(&manifest(3, ""));
+    let delay = |id: &str| format!("{{id: {id}, for: 5m, faults: [{{kind: delay, from: t-0, to: t-1, mean: 1ms}}]}}");
+    let apply = |id: &str| up.driftkv_reading(&["chaos", "apply", "-f", "-"], delay(id).as_bytes());
+    let is_active_somewhere = |id: &str| {
+        let status = up.driftkv(&["chaos", "status", "-o", "json"]).ended(0).json();
+        let nodes = status["nodes"].as_array().unwrap().iter();
+        let mut all = nodes.flat_map(|node| node["experiments"].as_array().unwrap().clone());
+        all.any(|one| one["id"] == id && one["state"] == "active")
+    };
+    let admin = format!("127.0.0.1:{}", up.base_port + 12);
+
+    at_one_node(&admin, 0..20, delay, true);
+    let refused = apply("x0").ended(1).told(&["1 of 3 nodes refused or failed", "t-1 refuses: the id `x0` belongs to"]);
+    assert_eq!(refused.text().matches("applied, and cleared again").count(), 2, "{}", refused.text());
+    assert!(!is_active_somewhere("x0"));
+
+    at_one_node(&admin, 20..28, delay, false);
+    let refused = apply("one-more").ended(1).told(&["1 of 3 nodes refused or failed", "t-1 refuses: 8 experiments"]);
+    assert_eq!(refused.text().matches("applied, and cleared again").count(), 2, "{}", refused.text());
+    assert!(!is_active_somewhere("one-more"));
 }
 
 #[test]

@@ -26,6 +26,12 @@ const INSTALLATIONS: &[(&str, &[&str], &[&str])] = &[
         &["ServiceMonitor", "PrometheusRule", "ConfigMap", "PodDisruptionBudget"],
     ),
     ("namespaced", &["--set", "watch.scope=namespaces,watch.namespaces={one,two}"], &["Role", "PodDisruptionBudget"]),
+    // Names that YAML would read as a number and as a truth value.
+    (
+        "namespaced in 2026",
+        &["--set", "watch.scope=namespaces", "--set-string", "watch.namespaces={2026,true}"],
+        &["Role"],
+    ),
     (
         "everything",
         &[
@@ -46,6 +52,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("affinity.podAntiaffinity.x=1", "podAntiaffinity"),
     ("resources.limit.memory=1Gi", "limit"),
     ("watch.namespaces={db}", "scope"),
+    ("image.tag=a b", "tag"),
+    ("image.repository=a b", "repository"),
     ("replicas=two", "replicas"),
     ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
 ];
@@ -55,7 +63,7 @@ pub fn all(plane: &Plane) -> String {
     for kind in ["servicemonitor", "prometheusrule"] {
         stand_in(plane, kind);
     }
-    for namespace in [NAMESPACE, "one", "two"] {
+    for namespace in [NAMESPACE, "one", "two", "true"] {
         taken(&plane.kubectl().args(["create", "namespace", namespace]).output().expect("kubectl"), namespace);
     }
     let objects: Vec<usize> =

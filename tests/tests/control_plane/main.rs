@@ -54,7 +54,16 @@ async fn all(programs: std::path::PathBuf, is_chosen: &dyn Fn(&str) -> bool) -> 
     let client = plane.client().await;
     machines::make(&client).await;
     machines::collector_knows_monitors(&client).await;
-    let (trials, whole) = tokio::join!(trials::all(&client), whole::all(&client));
+    let (references, calls) = match trials::references(&client).await {
+        Ok(known) => known,
+        Err(why) => {
+            println!("{why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let references = std::sync::Arc::new(references);
+    let trials = trials::all(&client, std::sync::Arc::clone(&references), &calls);
+    let (trials, whole) = tokio::join!(trials, whole::all(&client, &references));
     for outcome in [&trials, &whole] {
         let (Ok(words) | Err(words)) = outcome;
         println!("{words}");

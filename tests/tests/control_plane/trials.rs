@@ -22,10 +22,12 @@ const QUIET_PASSES: usize = 100;
 /// Faults that are tried at every so manieth call only, unless all are wanted.
 const STRIDE: usize = 20;
 
+/// What a user does to a KVCluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Operation {
+pub enum Operation {
     Create,
     Update,
+    /// And makes it again, over its data.
     Delete,
 }
 
@@ -45,7 +47,10 @@ impl fmt::Display for Trial {
 }
 
 /// How things are after an operation without faults: objects by operation and image.
-type References = BTreeMap<(Operation, usize), Vec<String>>;
+pub type References = BTreeMap<(Operation, usize), Vec<String>>;
+
+/// What an operation without faults asks.
+pub type Calls = BTreeMap<Operation, Vec<Call>>;
 
 /// A site, and which of the images it has.
 struct Desk {
@@ -66,7 +71,7 @@ struct Row {
 
 struct Shared {
     client: Client,
-    references: References,
+    references: Arc<References>,
     /// How many calls an operation without faults takes.
     calls: BTreeMap<Operation, usize>,
     trials: Mutex<VecDeque<Trial>>,
@@ -74,10 +79,9 @@ struct Shared {
     wrong: Mutex<Vec<String>>,
 }
 
-/// All trials. Errors: what was wrong, a line each.
-pub async fn all(client: &Client) -> Result<String, String> {
-    let (references, calls) = references(client).await?;
-    let trials = Mutex::new(plan(&calls));
+/// All trials, whose ends must be those of `references`. `calls`: those of each operation. Errors: what was wrong, a line each.
+pub async fn all(client: &Client, references: Arc<References>, calls: &Calls) -> Result<String, String> {
+    let trials = Mutex::new(plan(calls));
     println!("{} trials", trials.lock().unwrap().len());
     let counts = calls.iter().map(|(operation, calls)| (*operation, calls.len())).collect();
     let shared = Shared {
@@ -93,7 +97,7 @@ pub async fn all(client: &Client) -> Result<String, String> {
     for worker in workers {
         worker.await.map_err(|error| error.to_string())?;
     }
-    let table = table(&calls, &shared.rows.lock().unwrap());
+    let table = table(calls, &shared.rows.lock().unwrap());
     let wrong = shared.wrong.lock().unwrap();
     if wrong.is_empty() {
         Ok(table)
@@ -102,8 +106,8 @@ pub async fn all(client: &Client) -> Result<String, String> {
     }
 }
 
-/// Every operation without a fault: what it ends in, and how many calls it takes.
-async fn references(client: &Client) -> Result<(References, BTreeMap<Operation, Vec<Call>>), String> {
+/// Every operation without a fault: what it ends in, and which calls it takes.
+pub async fn references(client: &Client) -> Result<(References, Calls), String> {
     let mut desk = Desk { site: Site::new(client, "reference").await, image: 0, is_adopted: false };
     let (mut references, mut calls) = (References::new(), BTreeMap::new());
     for operation in [
@@ -155,7 +159,7 @@ async fn quiet(site: &Site) -> Result<(), String> {
 }
 
 /// Slow ones first.
-fn plan(calls: &BTreeMap<Operation, Vec<Call>>) -> VecDeque<Trial> {
+fn plan(calls: &Calls) -> VecDeque<Trial> {
     let is_all = std::env::var("CALLS").is_ok_and(|calls| calls == "all");
     let others = [Fault::Refusal(409), Fault::Refusal(429), Fault::Refusal(500), Fault::Reset, Fault::Stale];
     let mut trials = VecDeque::new();
@@ -238,7 +242,7 @@ async fn attempt(shared: &Shared, desk: &mut Desk, trial: Trial) -> bool {
 
 impl Operation {
     /// How many pods it replaces.
-    fn replaced(self) -> usize {
+    pub fn replaced(self) -> usize {
         if self == Operation::Update { 3 } else { 0 }
     }
 }
@@ -270,7 +274,7 @@ impl Desk {
     }
 }
 
-fn table(calls: &BTreeMap<Operation, Vec<Call>>, rows: &BTreeMap<(Operation, String), Row>) -> String {
+fn table(calls: &Calls, rows: &BTreeMap<(Operation, String), Row>) -> String {
     let mut lines = vec![format!(
         "{:<10} {:>6} {:<14} {:>7} {:>6} {:>10} {:>9}",
         "operation", "calls", "fault", "trials", "fired", "converged", "longest"

@@ -1,5 +1,5 @@
 //! The whole controller with its watches (`run`), which ends at a call that chance decides, and begins anew.
-//! What must hold is the same as in `trials`; which call it is the table says, for no seed brings the order of watches back.
+//! What must hold is the same as in `trials`, and so are the ends that it is compared with; which call it is the table says, for no seed brings the order of watches back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use driftkv_operator::controller::run::run;
 use tokio::sync::watch;
 
 use crate::site::{IMAGES, Operator, Site};
+use crate::trials::{Operation, References};
 use crate::verdict;
 use crate::wire::Fault;
 
@@ -18,31 +19,31 @@ const STAGE: Duration = Duration::from_millis(200);
 /// Its watches begin with some twenty calls; no operation has fewer than these.
 const CALLS: std::ops::Range<usize> = 5..60;
 
-/// Create, update and delete. Errors: what was wrong, a line each.
-pub async fn all(client: &kube::Client) -> Result<String, String> {
+/// Create, update and delete, whose ends must be those of `references`. Errors: what was wrong, a line each.
+pub async fn all(client: &kube::Client, references: &References) -> Result<String, String> {
     let mut site = Site::new(client, "whole").await;
     let mut lines = Vec::new();
     site.create(IMAGES[0]).await;
-    lines.push(converge(&site, "create", 0).await?);
+    lines.push(converge(&site, references, Operation::Create, 0).await?);
     site.update(IMAGES[1]).await;
-    lines.push(converge(&site, "update", 3).await?);
+    lines.push(converge(&site, references, Operation::Update, 1).await?);
     site.delete().await;
     site.create(IMAGES[1]).await;
-    lines.push(converge(&site, "delete", 0).await?);
+    lines.push(converge(&site, references, Operation::Delete, 1).await?);
     Ok(lines.join("\n"))
 }
 
-async fn converge(site: &Site, operation: &str, replaced: usize) -> Result<String, String> {
+async fn converge(site: &Site, references: &References, operation: Operation, image: usize) -> Result<String, String> {
+    let expected = references.get(&(operation, image)).ok_or("no run without faults to compare with")?;
     let at = rand::random_range(CALLS);
     let fault = if rand::random() { Fault::CrashBefore } else { Fault::CrashAfter };
     let began = Instant::now();
     let first = site.operator(Some((at, fault)));
-    let calls = until(site, &first, began, true).await;
+    let calls = until(site, &first, began, None).await;
     let second = site.operator(None);
-    let calls = calls + until(site, &second, began, false).await;
-    let words = format!("the whole controller, {operation}, {fault} at call {at}");
-    let end = verdict::end_state(site).await;
-    let mut wrong = verdict::wrong(site, &end, replaced).await;
+    let calls = calls + until(site, &second, began, Some(expected)).await;
+    let words = format!("the whole controller, {operation:?}, {fault} at call {at}");
+    let mut wrong = verdict::wrong(site, expected, operation.replaced()).await;
     if first.wire.fired().is_none() {
         wrong.push("the first controller never came to that call".to_owned());
     }
@@ -55,15 +56,20 @@ async fn converge(site: &Site, operation: &str, replaced: usize) -> Result<Strin
     }
 }
 
-/// Runs a controller until it crashes, or else until all is done. The number of its calls.
-async fn until(site: &Site, operator: &Operator, began: Instant, is_to_crash: bool) -> usize {
+/// Runs a controller until it crashes, or else until all is as `expected`. The number of its calls.
+async fn until(site: &Site, operator: &Operator, began: Instant, expected: Option<&Vec<String>>) -> usize {
     let (stop, stopped) = watch::channel(false);
     let (context, namespaces) = (Arc::clone(&operator.context), vec![site.namespace.clone()]);
     let controller = tokio::spawn(async move { run(context, &namespaces, stopped).await });
     let machines = async {
         while began.elapsed() < WITHIN {
             let moved = site.machines.step().await;
-            if !moved && !is_to_crash && site.is_ready().await && site.is_rolled_out().await {
+            // Its last write may follow what makes the cluster ready.
+            if let (false, Some(expected)) = (moved, expected)
+                && site.is_ready().await
+                && site.is_rolled_out().await
+                && verdict::end_state(site).await == *expected
+            {
                 return;
             }
             tokio::time::sleep(STAGE).await;

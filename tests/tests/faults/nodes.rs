@@ -1,5 +1,10 @@
 //! Faults of nodes: pause, crash, slow and failing disks, wrong clocks; and what is refused.
 
+use std::time::{Duration, Instant};
+
+use driftkv_proto::error::from_status;
+use driftkv_proto::v1::kv_client::KvClient;
+use driftkv_proto::v1::{ErrorCode, Options, PutRequest};
 use driftkv_tests::cluster::{Cluster, SOON, Shape, eventually};
 
 use crate::{all_there_once, apply, counters, experiment, expired, inject, put_ms, three, w};
@@ -126,6 +131,35 @@ async fn wrong_clocks_lose_no_write() {
     }
     put_ms(&cluster.client_of(1), "after", 10, 3).await;
     println!("clock skew +30 s and -30 s: 40 of 40 acknowledged writes there");
+}
+
+/// The put waits for owners that are cut off, as long as its timeout of 12 s allows by the node's clock.
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_ends_what_waits_for_a_deadline() {
+    let cluster = three().await;
+    inject(&cluster, "cut", "20s", "{kind: partition, groups: [[n0], [n1, n2]]}").await;
+    let mut kv = KvClient::connect(format!("http://{}", cluster.nodes[0].client)).await.unwrap();
+    let options = Options { w: 3, timeout_ms: 12_000, ..Options::default() };
+    let request = PutRequest {
+        bucket: "b".to_owned(),
+        key: "k".into(),
+        value: "x".into(),
+        options: Some(options),
+        ..PutRequest::default()
+    };
+    let began = Instant::now();
+    let put = tokio::spawn(async move { kv.put(request).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!put.is_finished(), "it waits");
+    inject(&cluster, "jump", "5s", "{kind: clock-skew, node: n0, by: 60s}").await;
+    let error = from_status(&put.await.unwrap().unwrap_err(), true);
+    let took = began.elapsed();
+    println!(
+        "clock skew +60 s after 2 s: a put that waits, with a timeout of 12 s, ended after {:.2} s",
+        took.as_secs_f64()
+    );
+    assert_eq!(error.code, ErrorCode::DeadlineExceeded, "{error}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
 #[tokio::test]

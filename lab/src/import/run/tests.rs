@@ -29,6 +29,7 @@ fn read(records: &[Json]) -> (Account, u64) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.jsonl");
     fs::write(&path, lines.join("\n") + "\n").unwrap();
+    fs::write(directory.path().join("history.end"), "{}").unwrap();
     let imported = read_run(&path, |_| {}).unwrap().imported;
     (imported.account, imported.left_out)
 }

@@ -58,6 +58,9 @@ impl RawExperiment {
 
 /// What is wrong, for people who do not know what the parser calls it.
 fn plain_words(error: &serde_saphyr::Error) -> String {
+    if let serde_saphyr::Error::InvalidScalar { ty: "u64", .. } = error {
+        return format!("expected a whole number from 0 to {}", u64::MAX);
+    }
     let serde_saphyr::Error::Unexpected { expected, .. } = error else {
         return UserMessageFormatter.format_message(error).into_owned();
     };

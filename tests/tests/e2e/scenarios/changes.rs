@@ -16,6 +16,8 @@ const REPAIR: Duration = Duration::from_secs(30);
 const TAKEOVER: Duration = Duration::from_secs(20);
 /// Both rollouts, with time to spare.
 const LOAD_S: u64 = 150;
+/// One rollout, with a takeover in it.
+const TAKEOVER_LOAD_S: u64 = 90;
 
 fn images(site: &Site) -> Vec<String> {
     let image = |pod: &Value| pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
@@ -132,6 +134,7 @@ pub fn broken_image(_: &Operator) {
 
 pub fn operator_killed(operator: &Operator) {
     let site = Site::with_cluster("takeover");
+    let load = Load::start(&site, "load", TAKEOVER_LOAD_S);
     let before = site.uids();
     site.apply(&next_image(), "");
     eventually("the first pod is replaced", PATIENCE, || {
@@ -147,6 +150,10 @@ pub fn operator_killed(operator: &Operator) {
     report::say(format!("{holder} was {how}; {next} went on"));
     rolled(&site, &before);
     assert!(run_by(&site, &next_image()));
+    let is_covered = load.is_running();
+    let outcome = load.finish(TAKEOVER_LOAD_S);
+    assert!(is_covered, "the load ended before the rollout did");
+    outcome.must_not_fail("a rollout that another operator ends costs requests");
     site.end();
 }
 

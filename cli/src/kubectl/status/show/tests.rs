@@ -5,7 +5,7 @@ use driftkv_proto::v1::{Layout, Member, StatusReply};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::{Cluster, Look, Seen};
+use super::super::{Cluster, Look, Seen, Silent};
 use crate::endpoints::AdminEndpoint;
 use crate::error::Failure;
 use crate::style::Paint;
@@ -65,7 +65,12 @@ fn look(answers: bool) -> Look {
         now: Timestamp::from_second(1_767_225_900).unwrap(),
         cluster: Cluster { name: "demo".to_owned(), object },
         pods,
-        seen: Seen { answers: if answers { said } else { Vec::new() }, layout, divergence: None },
+        seen: Seen {
+            answers: if answers { said } else { Vec::new() },
+            silent: Silent::new(),
+            layout,
+            divergence: None,
+        },
         gaps: vec!["read the admin token: not allowed".to_owned()],
     }
 }
