@@ -180,7 +180,7 @@ impl Comparison {
             let why = if is_too_few { format!("{how}; too few runs to decide among so many metrics") } else { how };
             self.rows.push(Row { cell, metric, a, b, difference, interval, p, p_adjusted, verdict, why });
         }
-        self.rows.sort_by(|one, other| one.verdict.cmp(&other.verdict));
+        self.rows.sort_by_key(|row| row.verdict);
         if family.undecidable > 0 {
             self.notes.push(format!(
                 "{} metrics cannot be decided: with so many compared at once, p must fall below {:.4}; have {} runs of each cell in both, or compare fewer metrics",
