@@ -98,6 +98,19 @@ struct Tested {
     how: String,
 }
 
+impl Tested {
+    /// In units of which `factor` are one.
+    fn times(self, factor: f64) -> Self {
+        Self {
+            a: self.a * factor,
+            b: self.b * factor,
+            difference: self.difference * factor,
+            interval: self.interval.map(|(lo, hi)| (lo * factor, hi * factor)),
+            ..self
+        }
+    }
+}
+
 /// Compares all that both have.
 pub fn compare(a: &ResultsDocument, b: &ResultsDocument) -> Comparison {
     compare_only(a, b, |_| true)
@@ -142,10 +155,9 @@ fn test(name: &str, a: (&CellResult, &Metric), b: (&CellResult, &Metric)) -> Tes
     let (runs_a, runs_b) = (runs(a.0), runs(b.0));
     if let (Some(pooled_a), Some(pooled_b)) = (a.1.share, b.1.share) {
         let counts = |runs: &[Metric]| -> Vec<(u64, u64)> { runs.iter().filter_map(|metric| metric.share).collect() };
-        return shares::test(
-            shares::Side::of(pooled_a, &counts(&runs_a)),
-            shares::Side::of(pooled_b, &counts(&runs_b)),
-        );
+        let side = |pooled, runs: &[Metric]| shares::Side::of(pooled, &counts(runs));
+        let tested = shares::test(side(pooled_a, &runs_a), side(pooled_b, &runs_b));
+        return if name.ends_with("per_million") { tested.times(1e6) } else { tested };
     }
     let values = |runs: &[Metric]| -> Vec<f64> { runs.iter().map(|metric| metric.value).collect() };
     let mut tested = ranks::test(&values(&runs_a), &values(&runs_b), (a.1.value, b.1.value));
@@ -180,7 +192,7 @@ impl Comparison {
             let why = if is_too_few { format!("{how}; too few runs to decide among so many metrics") } else { how };
             self.rows.push(Row { cell, metric, a, b, difference, interval, p, p_adjusted, verdict, why });
         }
-        self.rows.sort_by(|one, other| one.verdict.cmp(&other.verdict));
+        self.rows.sort_by_key(|row| row.verdict);
         if family.undecidable > 0 {
             self.notes.push(format!(
                 "{} metrics cannot be decided: with so many compared at once, p must fall below {:.4}; have {} runs of each cell in both, or compare fewer metrics",

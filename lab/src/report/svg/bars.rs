@@ -42,7 +42,7 @@ pub(super) fn draw(
         for point in &of.points {
             let Some(value) = point.y else { continue };
             let inside = point.x >= 0.0 && point.x < categories.len() as f64;
-            let (true, Some(y)) = (inside && drawn < detail.parts_max, ruler.place(value)) else {
+            let (true, Some(y)) = (inside && drawn < detail.parts_max / 4, ruler.place(value)) else {
                 missing += 1;
                 continue;
             };

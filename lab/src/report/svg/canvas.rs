@@ -91,7 +91,9 @@ impl Canvas {
         room: f64,
         attributes: &str,
     ) {
-        let short = shortened(words, room);
+        // Estimates are for 12 pixels; small words have 11.
+        let is_small = class.split(' ').any(|of| matches!(of, "sm" | "bt" | "note"));
+        let short = shortened(words, if is_small { room / 0.92 } else { room });
         if short.is_empty() {
             return;
         }

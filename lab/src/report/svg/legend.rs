@@ -87,7 +87,7 @@ pub(super) fn marker(index: usize, x: f64, y: f64) -> String {
 /// A rectangle in colour and pattern of series `index`.
 pub(super) fn fill(canvas: &mut Canvas, index: usize, place: Place, says: &str) {
     canvas.rect(&format!("fl s{}", index % 4), place, says);
-    if index % 5 != 0 {
+    if !index.is_multiple_of(5) {
         let over = format!(" style=\"fill:url(#{}-p{})\"", canvas.id, index % 5);
         canvas.rect_with("over", place, &over, "");
     }

@@ -92,6 +92,11 @@ impl Pen<'_> {
 
     /// Points in pixels, in pieces without gaps.
     fn segments(&self, points: &[Point]) -> Vec<Vec<Spot>> {
+        let in_order = points.is_sorted_by(|one, other| one.x <= other.x || other.x.is_nan());
+        let mut points = points.to_vec();
+        if !in_order {
+            points.sort_by(|one, other| one.x.total_cmp(&other.x));
+        }
         let spots: Vec<Option<Spot>> = points.iter().map(|point| self.spot(point)).collect();
         spots.split(Option::is_none).map(|run| run.iter().flatten().copied().collect()).collect()
     }

@@ -43,7 +43,17 @@ fn draw_lane(canvas: &mut Canvas, ruler: &Ruler, lane: &Lane, (left, top): (f64,
     canvas.text("tk", Anchor::End, (left - 8.0, top + DIGITS + BAR / 2.0 + 4.0), &lane.name, left - 8.0);
     let parts: Vec<Part> = lane.spans.iter().filter_map(|span| placed(span, ruler)).collect();
     let mut free_from = left;
-    for part in merged(&parts, column) {
+    let merged = merged(&parts, column);
+    // Spans that do not overlap are no more than columns.
+    let most = ((WIDTH - left) / column) as usize + 2;
+    if merged.len() > most {
+        canvas.note(format!(
+            "{} of {} spans overlap and are not drawn; the table has more.",
+            merged.len() - most,
+            parts.len()
+        ));
+    }
+    for part in merged.into_iter().take(most) {
         let (width, share) = ((part.to - part.from).max(1.0), part.share.clamp(0.0, 1.0));
         let place = Place { x: part.from, y: top + DIGITS, width, height: BAR };
         let says = format!("{}: {} of {}", lane.name, percent(share), part.of);

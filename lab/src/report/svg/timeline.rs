@@ -27,7 +27,7 @@ pub(super) fn draw(canvas: &mut Canvas, figure: &Figure, lanes: &[OpLane], detai
     let (above, edges) = bands::draw(canvas, &figure.bands, &ruler, (left, right), top);
     let rows: Vec<Row> = lanes.iter().flat_map(|lane| Row::all(lane, &ruler, right)).collect();
     let drawn = rows.iter().map(|row| row.bars.len()).sum::<usize>();
-    let every = drawn.div_ceil(detail.parts_max.max(1)).max(1);
+    let every = drawn.div_ceil((detail.parts_max / 2).max(1)).max(1);
     let mut y = above + 6.0;
     bands::draw_edges(canvas, &edges, above - 3.0, y + rows.iter().map(Row::height).sum::<f64>());
     for row in &rows {
