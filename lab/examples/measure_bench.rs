@@ -77,6 +77,7 @@ fn write(directory: &Path, count: u64) -> io::Result<()> {
 fn line(random: &mut Random, seq: u64, key: u64, now: &mut Option<u64>, before: &mut Option<u64>) -> String {
     let due = seq * 100_000;
     let (sent, took) = (due + random.below(50_000), 200_000 + random.below(3_000_000));
+    let has_siblings = key.is_multiple_of(50);
     let is_lost = random.below(200) == 0;
     let recv = sent + if is_lost { 1_000_000_000 } else { took };
     let (session, node) = (seq % 64, seq % 3);
@@ -88,7 +89,7 @@ fn line(random: &mut Random, seq: u64, key: u64, now: &mut Option<u64>, before: 
     let error = if is_lost { r#""timeout""# } else { "null" };
     if random.below(2) == 0 {
         let status = if is_lost { "info" } else { "ok" };
-        let intent = if key % 50 == 0 { "add_sibling" } else { "overwrite_all" };
+        let intent = if has_siblings { "add_sibling" } else { "overwrite_all" };
         (*before, *now) = (*now, Some(seq));
         return format!(
             r#"{head}"op":"put","key":"key-{key:010}","value_id":"{session}.{seq}","ctx_in":{{"intent":"{intent}","seq":null,"ctx":""}},{times}"status":"{status}","error":{error},{tail}"returned":[],"ctx_out":"AQID","degraded":false,"truncated":false}}"#
@@ -97,7 +98,7 @@ fn line(random: &mut Random, seq: u64, key: u64, now: &mut Option<u64>, before: 
     let status = if is_lost { "fail" } else { "ok" };
     let brought = if random.below(1_000) == 0 { &*before } else { &*now };
     let mut values: Vec<u64> = brought.iter().copied().collect();
-    if key % 50 == 0 {
+    if has_siblings {
         values.extend(before.iter().filter(|other| Some(**other) != *brought));
     }
     let returned: Vec<String> = values

@@ -117,18 +117,24 @@ pub fn measure(convergence: &Convergence) -> Converged {
     };
     let differing = of(|span| matches!(span, Span::Differs));
     let unknown = of(|span| matches!(span, Span::Unknown));
-    let last = convergence.after_heal().last().map_or(0, |poll| poll.at_ns.saturating_sub(convergence.heal_ns));
     let outcome = match (differing.is_empty(), unknown.is_empty()) {
         (true, true) if !spans.is_empty() && !is_late(convergence, &spans) => Outcome::Holds,
         (true, true) if !spans.is_empty() => Outcome::Violated,
-        // The polls ended before they had to agree.
-        (false, _) if last >= convergence.deadline_ns => Outcome::Violated,
+        (false, _) if was_waited_for(convergence) => Outcome::Violated,
         _ => Outcome::Unknown,
     };
     let mut metrics = Metrics::new();
     times(convergence, &spans, &mut metrics);
     shares(convergence, &mut metrics);
     Converged { metrics, figure: figure::curve(convergence), outcome, differing, unknown }
+}
+
+/// The polls went on until the deadline: the last was at it, or the next one would have been after it.
+fn was_waited_for(convergence: &Convergence) -> bool {
+    let mut last = convergence.after_heal().rev().map(|poll| poll.at_ns.saturating_sub(convergence.heal_ns));
+    let Some(end) = last.next() else { return false };
+    let gap = end.saturating_sub(last.next().unwrap_or_default());
+    end.saturating_add(gap) >= convergence.deadline_ns
 }
 
 /// Some partition was seen to differ at the deadline or later.

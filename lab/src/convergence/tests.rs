@@ -60,6 +60,8 @@ fn what_differs_at_the_deadline_is_violated_with_its_list_and_before_it_unknown(
     open.polls.push(poll(16, &[&[2, 3], &[2, 2]]));
     let early = measure(&open);
     assert_eq!((early.outcome, early.differing), (Outcome::Unknown, vec![1]));
+    let almost = Convergence { deadline_ns: 7 * S, ..open.clone() };
+    assert_eq!(measure(&almost).outcome, Outcome::Violated, "a second later it would have been over");
     open.polls.push(poll(20, &[&[2, 3], &[2, 2]]));
     let late = measure(&open);
     assert_eq!((late.outcome, late.differing), (Outcome::Violated, vec![1]));

@@ -100,6 +100,7 @@ fn rising(values: &[(f64, f64)]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::{Curve, Sample, rising};
     use crate::visibility::wars::Thresholds;
 

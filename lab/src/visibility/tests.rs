@@ -169,7 +169,7 @@ async fn what_cannot_be_probed_is_refused_and_a_stop_ends_it() {
 }
 
 /// What a store of three nodes would show whose links take 20 ms on average.
-fn predicted() -> Visibility {
+fn predicted(count: usize) -> Visibility {
     let law = Law::Exponential { mean_ms: 20 };
     let model = Store { nodes: 3, n: 3, r: 1, w: 1, legs: Legs::on_every_link(law, vec![0.0]) };
     let spec = VisibilitySpec::default();
@@ -180,13 +180,13 @@ fn predicted() -> Visibility {
         let is_fresh = random.unit() < truth.fresh_at(t_ms);
         super::Sample { t_ms, planned_ms: t_ms, is_fresh, write_ms: 1.0, read_ms: 1.0, writer: 0, reader: 1 }
     };
-    let samples = (0..60_000).map(sample).collect();
+    let samples = (0..count).map(sample).collect();
     Visibility { spec: spec.clone(), samples, model: Some(model), ..Visibility::default() }
 }
 
 #[test]
 fn a_prediction_from_the_right_law_fits_and_from_a_wrong_one_does_not() {
-    let mut seen = predicted();
+    let mut seen = predicted(200_000);
     let right = measure(&seen);
     assert!(right.metrics["visibility.wars.rmse"].value < 0.02, "{:?}", right.metrics["visibility.wars.rmse"]);
     let t90 = right.metrics["visibility.t90_ms"];
@@ -202,7 +202,7 @@ fn a_prediction_from_the_right_law_fits_and_from_a_wrong_one_does_not() {
 
 #[test]
 fn what_was_probed_is_kept_and_measured_again_without_a_cluster() {
-    let (seen, directory) = (predicted(), tempfile::tempdir().unwrap());
+    let (seen, directory) = (predicted(2_000), tempfile::tempdir().unwrap());
     assert_eq!(Visibility::read(directory.path()).unwrap(), None);
     seen.write(directory.path()).unwrap();
     let again = Visibility::read(directory.path()).unwrap().unwrap();
