@@ -16,6 +16,7 @@ use super::super::target::KnownCluster;
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
 use crate::input;
+use crate::style;
 use crate::up::group::{Event, Group};
 use crate::up::plan::{self, Plan};
 use crate::up::process::find_program;
@@ -129,7 +130,11 @@ impl Clusters {
             return own.directory.close().map_err(|error| Failure::io(&path, &error));
         }
         let kept = own.directory.keep();
-        eprintln!("{} did not stop in time and was killed; data and logs are in {}", killed.join(", "), kept.display());
+        style::note(&format!(
+            "{} did not stop in time and was killed; data and logs are in {}",
+            killed.join(", "),
+            kept.display()
+        ));
         Ok(())
     }
 
@@ -189,7 +194,7 @@ async fn keep(mut group: Group, mut stopped: oneshot::Receiver<()>) -> Vec<Strin
         tokio::select! {
             _ = &mut stopped => break,
             event = group.next() => if let Event::NotStarted { name, failure } = event {
-                eprintln!("{name} cannot be started: {failure}");
+                style::note(&format!("{name} cannot be started: {failure}"));
             },
         }
     }

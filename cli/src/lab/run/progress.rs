@@ -10,7 +10,7 @@ use driftkv_lab::load::OnProgress;
 use driftkv_lab::offline::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::style::count;
+use crate::style::{count, note};
 
 const TEMPLATE: &str = "{bar:24} {percent:>3} % {msg}";
 
@@ -37,7 +37,7 @@ impl Progress {
         let runs = experiment::runs(experiment);
         let left = experiment.grid.cells.iter().map(|cell| schedule::length(&cell.spec) * cell.spec.repetitions).sum();
         let about = experiment::estimate(experiment).as_secs_f64() / 60.0;
-        eprintln!("{}: {}, about {about:.1} min", experiment.spec.name, count(runs, "run"));
+        note(&format!("{}: {}, about {about:.1} min", experiment.spec.name, count(runs, "run")));
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(runs * 1_000);
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -98,7 +98,7 @@ impl Progress {
             // On a terminal only what a person should look at.
             Some(bar) if record.outcome != Outcome::Holds => bar.println(line),
             Some(_) => {}
-            None => eprintln!("{line}"),
+            None => note(&line),
         }
     }
 
@@ -126,7 +126,7 @@ impl Progress {
     pub fn say(&self, sentence: &str) {
         match &self.bar {
             Some(bar) => bar.println(sentence),
-            None => eprintln!("     {sentence}"),
+            None => note(&format!("     {sentence}")),
         }
     }
 
