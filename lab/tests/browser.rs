@@ -1,5 +1,6 @@
 //! A report in a real browser: Chromium loads it from disk, finds nothing wrong with it, asks no network for anything, and shows every figure.
 //! Without a Chromium on the PATH this is skipped, and says so; with REQUIRE_ALL=1 it fails instead.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -49,6 +49,7 @@ pub(super) fn runs_needed(level: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::{adjusted, runs_needed};
 
     #[test]

@@ -1,4 +1,5 @@
 //! Comparisons of made-up results: noise alone raises no alarm, planted regressions are found, and too few runs are said to be too few.
+#![allow(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 

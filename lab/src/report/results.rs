@@ -150,6 +150,7 @@ pub fn schema_text() -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::{ResultsDocument, schema_text};
 
     #[test]

@@ -1,4 +1,5 @@
 //! The files of a report: escaped, small enough, the same again when read, and readable by colour and without.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::model::{Axis, Expectation, Figure, Kind, Point, Report, Scale, Series, Style, Table};
 use super::svg::tests::well_formed;

@@ -1,4 +1,5 @@
 //! Whatever the numbers: a drawing is well-formed, holds only finite numbers, and is not large; the same figure gives the same bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::ruler::{Base, Ruler, number};
 use super::svg;
