@@ -1,7 +1,8 @@
 //! How soon a write is seen: the chance that a read brings it, by the time from the write's acknowledgement to the read's start (t-visibility;
 //! Bailis et al., VLDB 2012; research/lab.md 3.4). Measured by probes, and predicted by WARS.
 //! Reading order: `plan` (what is probed, from a seed), `probe` (probing), `curve` (the measured curve), `wars` (the model of the paper),
-//! `store` (the same of this store, with what differs), `figure`. `Visibility` is kept as `visibility.json` in the directory of a run.
+//! `store` (the same of this store, with what differs), `ordered`
+//! (the same over links that keep their order), `figure`. `Visibility` is kept as `visibility.json` in the directory of a run.
 //! Invariants: one read for each write, else repair by the first would help the second; a probe that failed is counted and left out.
 //! Not here: injecting the delays, and measuring what messages take without them (who runs a probe gives both).
 
@@ -18,6 +19,7 @@ use crate::run_dir::{self, FileError};
 mod curve;
 mod figure;
 mod law;
+mod ordered;
 mod plan;
 mod probe;
 mod store;
@@ -27,6 +29,7 @@ pub mod wars;
 
 pub use curve::{Bin, Curve};
 pub use law::Delay;
+pub use ordered::Chances;
 pub use probe::{ProbeError, probe};
 pub use store::{Legs, Store};
 
@@ -119,6 +122,36 @@ pub struct Visible {
     pub warnings: Vec<String>,
 }
 
+/// What a model says.
+struct Prediction {
+    name: &'static str,
+    metric: &'static str,
+    /// The chance that a read is fresh, by its time.
+    fresh_at: Box<dyn Fn(f64) -> f64>,
+}
+
+/// The best one first; none without a model.
+fn predictions(visibility: &Visibility) -> Vec<Prediction> {
+    let Some(store) = &visibility.model else { return Vec::new() };
+    let (spec, seed) = (&visibility.spec, visibility.spec.seed);
+    let ordered = ordered::simulate(store, spec);
+    let mut all = vec![Prediction {
+        name: "WARS, links in order",
+        metric: "visibility.wars.rmse",
+        fresh_at: Box::new(move |t| ordered.fresh_at(t)),
+    }];
+    if store.legs.messages_per_s > 0.0 {
+        let poisson = store.simulate(seed);
+        let (name, metric) = ("WARS, Poisson traffic ahead", "visibility.wars.poisson.rmse");
+        all.push(Prediction { name, metric, fresh_at: Box::new(move |t| poisson.fresh_at(t)) });
+    }
+    let free = Store { legs: Legs { messages_per_s: 0.0, ..store.legs.clone() }, ..store.clone() };
+    let independent = free.simulate(seed);
+    let (name, metric) = ("WARS, each message by itself", "visibility.wars.independent.rmse");
+    all.push(Prediction { name, metric, fresh_at: Box::new(move |t| independent.fresh_at(t)) });
+    all
+}
+
 impl Visibility {
     /// What was kept in the run `directory`; `None`: nothing was. Errors: the file cannot be read, or is something else.
     pub fn read(directory: &Path) -> Result<Option<Self>, ReadError> {
@@ -134,7 +167,7 @@ impl Visibility {
 /// Measures what was seen. The prediction is drawn from the seed of the plan: the same file gives the same numbers.
 pub fn measure(visibility: &Visibility) -> Visible {
     let curve = Curve::of(&visibility.spec.grid_ms, &visibility.samples);
-    let prediction = visibility.model.as_ref().map(|model| model.simulate(visibility.spec.seed));
+    let predictions = predictions(visibility);
     let mut metrics = Metrics::new();
     for (share, word) in [(0.9, "t90"), (0.99, "t99"), (0.999, "t999")] {
         metrics.extend(curve.reaches(share).map(|metric| (format!("visibility.{word}_ms"), metric)));
@@ -143,8 +176,9 @@ pub fn measure(visibility: &Visibility) -> Visible {
     metrics.extend(
         first.and_then(|bin| Metric::share(bin.fresh, bin.all)).map(|at| ("visibility.at_0.rate".to_owned(), at)),
     );
-    if let Some(rmse) = prediction.as_ref().and_then(|prediction| curve.rmse(prediction, &visibility.samples)) {
-        metrics.insert("visibility.wars.rmse".to_owned(), Metric::of(rmse));
+    for Prediction { metric, fresh_at, .. } in &predictions {
+        let rmse = curve.rmse(fresh_at, &visibility.samples);
+        metrics.extend(rmse.map(|rmse| ((*metric).to_owned(), Metric::of(rmse))));
     }
     let asked = visibility.samples.len() as u64 + visibility.failed_writes + visibility.failed_reads;
     if asked > 0 {
@@ -152,7 +186,7 @@ pub fn measure(visibility: &Visibility) -> Visible {
         let failed = visibility.failed_writes + visibility.failed_reads;
         metrics.insert("visibility.failed.count".to_owned(), Metric::count(failed));
     }
-    let figure = figure::draw(&curve, prediction.as_ref());
+    let figure = figure::draw(&curve, &predictions);
     Visible { metrics, figure, warnings: warnings(visibility, asked), curve }
 }
 

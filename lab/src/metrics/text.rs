@@ -44,7 +44,7 @@ fn less_than(all: u64, scale: f64, word: &str) -> String {
 
 fn unit(name: &str) -> Unit {
     let last = name.rsplit('.').next().unwrap_or(name);
-    if matches!(last, "ratio" | "rate" | "share") {
+    if matches!(last, "ratio" | "rate" | "share" | "rmse") {
         Unit::Percent
     } else if is_count(name) {
         Unit::Count

@@ -3,7 +3,6 @@
 //! rises, and so does what is certain: the lower bound at a time is the greatest of the bins up to it.
 
 use super::Sample;
-use super::wars::Thresholds;
 use crate::metrics::Metric;
 use crate::offline::wilson;
 
@@ -55,11 +54,11 @@ impl Curve {
     }
 
     /// The root of the mean square of what the prediction is off by, bin by bin; as shares. `None`: nothing was read.
-    pub(super) fn rmse(&self, predicted: &Thresholds, samples: &[Sample]) -> Option<f64> {
+    pub(super) fn rmse(&self, fresh_at: &dyn Fn(f64) -> f64, samples: &[Sample]) -> Option<f64> {
         let grid: Vec<f64> = self.bins.iter().map(|bin| bin.planned_ms).collect();
         let off = |(place, bin): (usize, &Bin)| {
             let own = of_bin(&grid, place, samples);
-            let mean = own.iter().map(|sample| predicted.fresh_at(sample.t_ms)).sum::<f64>() / own.len().max(1) as f64;
+            let mean = own.iter().map(|sample| fresh_at(sample.t_ms)).sum::<f64>() / own.len().max(1) as f64;
             (bin.rate - mean).powi(2)
         };
         let squares: f64 = self.bins.iter().enumerate().map(off).sum();
@@ -176,7 +175,7 @@ mod tests {
         let curve = Curve::of(&[0.0, 10.0], &all);
         // 40 % at once, all by 5 ms: off by 0.1 and 0.
         let predicted = Thresholds::new([vec![-1.0; 40], vec![5.0; 60]].concat());
-        let rmse = curve.rmse(&predicted, &all).unwrap_or_default();
+        let rmse = curve.rmse(&|t| predicted.fresh_at(t), &all).unwrap_or_default();
         assert!((rmse - (0.01_f64 / 2.0).sqrt()).abs() < 1e-12, "{rmse}");
     }
 }

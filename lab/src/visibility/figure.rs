@@ -1,7 +1,7 @@
 //! The curve of visibility as a figure: measured with its intervals, made to rise, and predicted.
 
+use super::Prediction;
 use super::curve::{Bin, Curve};
-use super::wars::Thresholds;
 use crate::report::Figure;
 use crate::report::model::{Axis, Kind, Point, Scale, Series, Style};
 
@@ -9,7 +9,7 @@ use crate::report::model::{Axis, Kind, Point, Scale, Series, Style};
 const POINTS: u32 = 200;
 
 /// `None`: nothing was read.
-pub(super) fn draw(curve: &Curve, predicted: Option<&Thresholds>) -> Option<Figure> {
+pub(super) fn draw(curve: &Curve, predictions: &[Prediction]) -> Option<Figure> {
     let end = curve.bins.last()?.t_ms;
     let measured = |bin: &Bin| Point {
         x: bin.t_ms,
@@ -24,14 +24,15 @@ pub(super) fn draw(curve: &Curve, predicted: Option<&Thresholds>) -> Option<Figu
         series("measured", Style::Dots, curve.bins.iter().map(measured).collect()),
         series("rising fit", Style::Line, curve.bins.iter().map(|bin| point(bin.t_ms, bin.fit)).collect()),
     ];
-    if let Some(predicted) = predicted {
+    for Prediction { name, fresh_at, .. } in predictions {
         // Denser at the beginning, where the curve bends.
         let at = |step: u32| end * (f64::from(step) / f64::from(POINTS)).powi(3);
-        let points = (0..=POINTS).map(|step| point(at(step), predicted.fresh_at(at(step)))).collect();
-        lines.push(series("WARS", Style::Model, points));
+        let points = (0..=POINTS).map(|step| point(at(step), fresh_at(at(step)))).collect();
+        lines.push(series(name, Style::Model, points));
     }
     let says = "Share of reads that brought a write, by the time from its acknowledgement to the start of the read; one read a write, through another node. \
-                Bars are 95 % intervals (Wilson). WARS: predicted from the injected delays and what messages take without them.";
+                Bars are 95 % intervals (Wilson). WARS: predicted from the injected delays and what messages take without them, over links that keep their order as the store's do, \
+                and as if each message had a link of its own.";
     let axis = |label: &str, scale| Axis { label: label.to_owned(), scale };
     Some(Figure {
         id: "visibility".to_owned(),

@@ -6,7 +6,8 @@
 //! - The client's own way counts twice beside t: from the acknowledgement to the client, and from the client to the reader.
 //!
 //! - A link keeps its order: a message behind one that is held back waits too. What is ahead of it is drawn as a Poisson process of the rate that the
-//!   nodes counted: of messages a time a ago, with delays d, the greatest d - a is how long the link is not free yet.
+//!   nodes counted: of messages a time a ago, with delays d, the greatest d - a is how long the link is not free yet. Answers that were held back
+//!   together leave together, which that does not have: `ordered` does.
 //!
 //! Left out: repair, hints, failures; and that a node which has a write and not yet on disk answers after its sync. Every link has the same law and
 //! the same rate, and every node is asked as often.
@@ -65,6 +66,11 @@ impl Legs {
         Self { w: delay, a: delay, r: delay, s: delay, base_ms, ..Self::default() }
     }
 
+    /// One way of a message on a link that is free.
+    pub(super) fn alone(&self, random: &mut Random, delay: Option<Delay>) -> f64 {
+        delay.map_or(0.0, |Delay(law)| law.sample_ms(random.unit())) + one_of(random, &self.base_ms)
+    }
+
     fn way(&self, random: &mut Random, delay: Option<Delay>) -> f64 {
         let injected = delay.map_or(0.0, |Delay(law)| law.sample_ms(random.unit()).max(self.ahead(random, law)));
         injected + one_of(random, &self.base_ms)
@@ -88,7 +94,7 @@ impl Legs {
     }
 }
 
-fn one_of(random: &mut Random, all: &[f64]) -> f64 {
+pub(super) fn one_of(random: &mut Random, all: &[f64]) -> f64 {
     let place = usize::try_from(random.below(all.len() as u64)).unwrap_or_default();
     all.get(place).copied().unwrap_or_default()
 }
@@ -120,7 +126,7 @@ impl Store {
     }
 }
 
-fn below(random: &mut Random, end: usize) -> usize {
+pub(super) fn below(random: &mut Random, end: usize) -> usize {
     usize::try_from(random.below(end as u64)).unwrap_or_default()
 }
 

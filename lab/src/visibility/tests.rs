@@ -188,16 +188,23 @@ fn predicted(count: usize) -> Visibility {
 fn a_prediction_from_the_right_law_fits_and_from_a_wrong_one_does_not() {
     let mut seen = predicted(200_000);
     let right = measure(&seen);
-    assert!(right.metrics["visibility.wars.rmse"].value < 0.02, "{:?}", right.metrics["visibility.wars.rmse"]);
+    assert!(
+        right.metrics["visibility.wars.independent.rmse"].value < 0.02,
+        "{:?}",
+        right.metrics["visibility.wars.independent.rmse"]
+    );
     let t90 = right.metrics["visibility.t90_ms"];
     assert_eq!((t90.value, t90.is_at_least), (50.0, false), "1 - exp(-t/20) is 0.92 at 50 ms");
     assert_eq!(right.metrics["visibility.t99_ms"].value, 100.0);
     let Kind::Lines { series } = right.figure.unwrap().kind else { unreachable!() };
-    assert_eq!(series.iter().map(|series| series.style).collect::<Vec<_>>(), [Style::Dots, Style::Line, Style::Model]);
+    assert_eq!(
+        series.iter().map(|series| series.style).collect::<Vec<_>>(),
+        [Style::Dots, Style::Line, Style::Model, Style::Model]
+    );
     seen.model = seen
         .model
         .map(|model| Store { legs: Legs { w: Some(Delay(Law::Constant { mean_ms: 60 })), ..model.legs }, ..model });
-    assert!(measure(&seen).metrics["visibility.wars.rmse"].value > 0.2);
+    assert!(measure(&seen).metrics["visibility.wars.independent.rmse"].value > 0.2);
 }
 
 #[test]
