@@ -21,7 +21,7 @@ fn comparisons_of_what_was_measured_are_true_or_false() {
         "x != 4",
         "x * 2 + 1 == 11",
         "(x + 1) / 2 == n",
-        "x > 500%",
+        "x >= 500%",
         "-x < 0",
         "x - 2 - 3 == 0",
     ] {

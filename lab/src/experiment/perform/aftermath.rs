@@ -64,8 +64,8 @@ fn ill(node: &str, answer: Result<driftkv_proto::v1::StatusReply, String>) -> Op
 pub(super) async fn watch<T: Target>(target: &T, started: Instant, healed: Instant, deadline: Duration) -> Vec<Poll> {
     let mut polls = Vec::new();
     loop {
-        let at_ns = nanos(started.elapsed());
         let answers = target.digests().await.into_iter();
+        let at_ns = nanos(started.elapsed());
         let digests = answers.filter_map(|(node, answer)| {
             let digest = |of: &driftkv_proto::v1::PartitionDigest| PartitionDigest {
                 partition: of.partition,

@@ -100,7 +100,7 @@ fn a_lower_bound_a_trouble_and_a_missing_run_leave_it_open() {
     };
     assert_eq!(bound(least).outcome, Outcome::Unknown, "40 ms or more may be 60");
     let unmeasured = |records: &mut Vec<RunRecord>| {
-        records.iter_mut().for_each(|record| drop(record.metrics.remove("latency.all.p99_ms")));
+        records.iter_mut().for_each(|record| record.metrics.retain(|name, _| name != "latency.all.p99_ms"));
     };
     assert_eq!(bound(unmeasured).outcome, Outcome::Unknown);
 }
