@@ -221,9 +221,8 @@ fn every_property_of_the_crd_has_a_description() {
             assert!(property["description"].as_str().is_some_and(|says| !says.is_empty()), "{place} has none");
             check(property, &place);
         }
-        for inner in ["items", "additionalProperties"] {
-            check(&schema[inner], &format!("{place}[]"));
-        }
+        let inner = ["items", "additionalProperties"].into_iter().filter_map(|inner| schema.get(inner));
+        inner.for_each(|schema| check(schema, &format!("{place}[]")));
     }
     let crd: serde_json::Value = serde_saphyr::from_str(&crd_yaml().unwrap()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
