@@ -336,6 +336,6 @@ mod tests {
         let text = seen.text(Paint::off());
         assert!(text.contains("demo-1  no answer  1 active\n"), "{text}");
         assert!(text.contains("experiment nap") && text.contains("{kind: pause}\n"), "{text}");
-        assert_eq!(seen.json()["nodes"][0]["faults"], "1 active");
+        assert_eq!(seen.json().pointer("/nodes/0/faults"), Some(&"1 active".into()));
     }
 }

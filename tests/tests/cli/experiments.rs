@@ -146,7 +146,7 @@ fn an_interrupted_grid_goes_on_where_it_was() {
 fn what_is_wrong_with_a_file_is_told_with_its_place_and_nothing_is_started() {
     let directory = directory(CUT);
     for (from, to, parts) in [
-        ("keys: 20", "kyes: 20", ["x.yaml:6:13", "kyes"]),
+        ("keys: 20", "kyes: 20", ["x.yaml:6:12", "kyes"]),
         ("replicas: 3", "replicas: 0", ["cluster", "replicas"]),
         ("replicas: 3", "replicsa: 3", ["cluster", "replicsa"]),
         ("kind: partition", "kind: cut", ["phase `away`", "cut"]),
