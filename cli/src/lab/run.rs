@@ -66,7 +66,11 @@ pub async fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     progress.clear();
     let stopped = clusters.stop().await;
-    let records = outcome?;
+    let again = resume(folder.path());
+    let records = outcome.map_err(|failure| {
+        let hint = format!("{}\nRuns that are over are kept; go on with: {again}", failure.hint);
+        failure.hint(hint.trim_start().to_owned())
+    })?;
     stopped?;
     conclude(&experiment, &folder, &records, stop.load(Ordering::Relaxed))
 }
@@ -174,10 +178,15 @@ async fn twice(signals: &mut Signals, stop: &AtomicBool, progress: &Progress) {
     signals.next().await;
 }
 
+/// The command that goes on with a folder.
+fn resume(path: &Path) -> String {
+    format!("driftkv lab run --resume {}", style::shell(&path.display().to_string()))
+}
+
 /// Writes the report and says what came of it.
 fn conclude(experiment: &Experiment, folder: &Folder, records: &[RunRecord], is_stopped: bool) -> Result<(), Failure> {
     let path = folder.path();
-    let again = format!("driftkv lab run --resume {}", style::shell(&path.display().to_string()));
+    let again = resume(path);
     if records.is_empty() {
         return Err(Failure::failed("stopped before the first run was over").hint(format!("Go on with: {again}")));
     }

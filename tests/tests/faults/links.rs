@@ -27,7 +27,7 @@ async fn a_constant_delay_shows_in_the_median_and_is_gone_after_its_time() {
 async fn each_law_delays_by_its_mean_and_stops() {
     let cluster = three().await;
     let client = cluster.client_of(0);
-    let (_, before) = put_ms(&client, "before", 40, 2).await;
+    let (median_before, before) = put_ms(&client, "before", 40, 2).await;
     let laws = [
         ("uniform", "law: uniform, min: 5ms, max: 35ms"),
         ("exponential", "law: exponential, mean: 20ms"),
@@ -44,8 +44,9 @@ async fn each_law_delays_by_its_mean_and_stops() {
         // Four standard errors of the mean of 100: 20 +- 8 ms for the exponential, the widest; above, what a busy machine adds.
         assert!(during - before > 10.0 && during - before < 45.0, "{name}: {before} {during}");
     }
-    let (_, after) = put_ms(&client, "after", 40, 3).await;
-    assert!(after < before + 10.0, "{before} {after}");
+    // The median: one sync that the disk holds up is no delay of a link.
+    let (after, _) = put_ms(&client, "after", 40, 3).await;
+    assert!(after < median_before + 10.0, "{median_before} {after}");
 }
 
 #[tokio::test]

@@ -51,7 +51,9 @@ subjects: [{kind: ServiceAccount, name: driftkv-operator, namespace: driftkv-sys
 fn experiments() -> Vec<String> {
     let entries =
         std::fs::read_dir(root().join("examples")).expect("examples").map(|entry| entry.expect("a file").path());
-    let is_experiment = |path: &PathBuf| !std::fs::read_to_string(path).unwrap_or_default().contains("kind: KVCluster");
+    let is_cluster = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default().contains("kind: KVCluster");
+    // Those of the laboratory are in a directory of their own.
+    let is_experiment = |path: &PathBuf| path.is_file() && !is_cluster(path);
     let file = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut files: Vec<String> = entries.filter(is_experiment).map(file).collect();
     files.sort_by_key(|file| (file == "crash.yaml", file.clone()));
@@ -118,11 +120,24 @@ pub fn examples(_: &Operator) {
         }
     });
     if pod["status"]["phase"] != "Succeeded" {
-        let said = run("kubectl", &["logs", "experimenter", "-n", &site.namespace, "--all-containers", "--prefix"], "");
-        panic!("an experiment was refused: {}\n{}", said.out, said.error);
+        panic!("an experiment was refused: {}", failed_steps(&site, &pod));
     }
     report::say(format!("2 manifests Ready; {} experiments taken by five nodes: {}", files.len(), files.join(", ")));
     site.end();
+}
+
+/// What the containers of the experimenter said that failed; of those that wait for them there is nothing to read.
+fn failed_steps(site: &Site, pod: &Value) -> String {
+    let of = |kind: &str| pod["status"][kind].as_array().cloned().unwrap_or_default();
+    let all = [of("initContainerStatuses"), of("containerStatuses")].concat();
+    let failed =
+        all.iter().filter(|step| step["state"]["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0));
+    let told = |step: &Value| {
+        let name = step["name"].as_str().unwrap_or_default();
+        let said = run("kubectl", &["logs", "experimenter", "-n", &site.namespace, "-c", name], "");
+        format!("{name}: {}{}", said.out, said.error)
+    };
+    failed.map(told).collect()
 }
 
 pub fn upgrade(operator: &Operator) {
