@@ -91,8 +91,8 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
     let probing = match &spec.measure.visibility {
         Some(wanted) => {
             (setting.say)("measuring what messages and disks take without faults");
-            let legs = visible::calibrate(spec, &clients, setting.seed, setting.run, &setting.stop).await?;
-            Some((wanted, legs))
+            let calibrated = visible::calibrate(spec, &clients, setting.seed, setting.run, &setting.stop).await?;
+            Some((wanted, calibrated))
         }
         None => None,
     };
@@ -112,8 +112,8 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         let beside = async {
             let Ok(started) = started.await else { return (inject::Injected::default(), None) };
             let probes = async {
-                let (wanted, legs) = probing?;
-                Some(visible::during(spec, wanted, legs, &windows, &clients, &setting, started).await)
+                let (wanted, calibrated) = probing?;
+                Some(visible::during(spec, wanted, calibrated, &windows, &clients, &setting, started).await)
             };
             tokio::join!(inject::all(target, started, &windows, &shared), probes)
         };

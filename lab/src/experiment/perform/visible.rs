@@ -1,6 +1,7 @@
 //! Probes of freshness during a phase, and what messages, disks and clients take without its faults, which the prediction needs.
 //! Calibration comes before the load and before any fault: reads at R=1 are answered by the node that is asked, so they tell what clients take; writes at
-//! W=1 wait for one disk, writes at W=N also for messages there and back.
+//! W=1 wait for one disk, writes at W=N also for messages there and back. A message that a fault holds back leaves when a timer fires, which is late by
+//! up to two of its milliseconds: how late is measured here, on the same machine with the same runtime.
 //! Not here: probing and predicting (`visibility`).
 
 use std::sync::Arc;
@@ -19,8 +20,16 @@ use crate::visibility::{Legs, ProbeError, Store, Visibility, VisibilitySpec, pro
 const CALIBRATION_SAMPLES: usize = 200;
 /// Writers of the calibration: few, so that they do not wait for each other.
 const CALIBRATION_WRITERS: u32 = 4;
+/// Timers that are waited for: 0.3 s in all.
+const TIMERS: u32 = 100;
 /// Between two looks at whether the phase is over.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// What messages, disks and clients take now, and how late timers are.
+pub(super) struct Calibrated {
+    legs: Legs,
+    timers_ms: Vec<f64>,
+}
 
 /// What messages, disks and clients take now.
 pub(super) async fn calibrate(
@@ -29,7 +38,7 @@ pub(super) async fn calibrate(
     seed: u64,
     run: u64,
     stop: &Arc<AtomicBool>,
-) -> Result<Legs, ProbeError> {
+) -> Result<Calibrated, ProbeError> {
     let of = |w: u32, name: &str| VisibilitySpec {
         samples: CALIBRATION_SAMPLES,
         grid_ms: vec![0.0],
@@ -47,19 +56,32 @@ pub(super) async fn calibrate(
     let syncs = one.samples.iter().map(|sample| (sample.write_ms - client_trip).max(0.0));
     let messages = median(all.samples.iter().map(|sample| sample.write_ms))
         - median(one.samples.iter().map(|sample| sample.write_ms));
-    Ok(Legs {
+    let legs = Legs {
         sync_ms: syncs.collect(),
         base_ms: vec![(messages / 2.0).max(0.0)],
         client_ms: client_trip / 2.0,
         ..Legs::default()
-    })
+    };
+    Ok(Calibrated { legs, timers_ms: timers().await })
+}
+
+/// How late timers of the runtime are, in milliseconds.
+async fn timers() -> Vec<f64> {
+    let mut late = Vec::new();
+    for turn in 0..TIMERS {
+        // Lengths that begin anywhere within a millisecond.
+        let due = Instant::now() + Duration::from_micros(2_000 + u64::from(turn) * 137 % 1_000);
+        tokio::time::sleep_until(due.into()).await;
+        late.push(due.elapsed().as_secs_f64() * 1e3);
+    }
+    late
 }
 
 /// Probes from the phase's begin until all samples are there, or it ends.
 pub(super) async fn during(
     spec: &Spec,
     wanted: &Wanted,
-    legs: Legs,
+    calibrated: Calibrated,
     windows: &[Window],
     clients: &[String],
     setting: &Setting<'_>,
@@ -97,9 +119,11 @@ pub(super) async fn during(
     let store = |legs| Some(Store { nodes: clients.len(), n, r, w, legs });
     // Without faults the prediction is of what was calibrated; with other faults than one delay of every link there is none.
     seen.model = match law {
-        None => store(legs),
+        None => store(calibrated.legs),
         Some(Some(law)) => {
-            let Legs { base_ms, sync_ms, client_ms, .. } = legs;
+            let Legs { base_ms, sync_ms, client_ms, .. } = calibrated.legs;
+            let base = base_ms.first().copied().unwrap_or_default();
+            let base_ms = calibrated.timers_ms.iter().map(|late| base + late).collect();
             store(Legs { sync_ms, client_ms, ..Legs::on_every_link(law, base_ms) })
         }
         Some(None) => None,
