@@ -111,7 +111,7 @@ pub struct Connection {
     /// Admin address of a node; repeatable [default: the client port + 2]
     #[arg(long, value_name = "HOST[:PORT]", help_heading = "Which cluster")]
     pub admin: Vec<String>,
-    /// Data directory of a `driftkv up` on this machine [default: .driftkv]
+    /// Data directory of a `driftkv up` on this machine [default: .driftkv; of `lab check`: none, and no cluster is asked]
     #[arg(long, value_name = "DIR", help_heading = "Which cluster", conflicts_with = "endpoint")]
     pub data: Option<PathBuf>,
     /// A file whose first line is the token of the admin ports [default: what DRIFTKV_ADMIN_TOKEN says, else none]
@@ -308,7 +308,7 @@ pub enum ChaosCommand {
         /// The experiment (YAML); `-` reads stdin
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
-        /// Begin it under this id instead of its own; nodes never begin an id twice
+        /// Begin it under this id instead of its own; a node begins an id once until it restarts
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         #[command(flatten)]

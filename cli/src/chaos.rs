@@ -100,7 +100,7 @@ pub async fn is_begun(nodes: &[AdminEndpoint], experiment: &Experiment) -> Resul
     }
     let message = format!("experiment {} was begun before: {}", experiment.id, known.join(", "));
     Err(Failure::usage(message).hint(
-        "A node never begins an id twice: change the file's id, or `chaos apply --id NEW`. Nothing was injected.",
+        "A node begins an id once until it restarts: change the file's id, or `chaos apply --id NEW`. Nothing was injected.",
     ))
 }
 

@@ -39,7 +39,7 @@ pub struct Verdict {
     pub lost_count: u64,
     /// Which.
     pub lost: Vec<Place>,
-    /// How many acknowledged writes are missing of which nobody can say that they are lost: their key has values that none of these
+    /// How many acknowledged writes are missing of which nobody can say that they are lost: their key has values, or a delete, that none of these
     /// histories wrote, or a run is unfinished, and what has no line may have replaced them.
     pub unjudged_count: u64,
     /// How many acknowledged writes were missing at first and there later: kept, but out of sight of some reads.
@@ -153,12 +153,5 @@ pub async fn acknowledged(runs: &[PathBuf], reading: &Reading) -> Result<Verdict
     }
     let (verdict, _) = judge::judge(&written, written.keys.keys(), &found);
     let late_count = at_first.saturating_sub(verdict.lost_count + verdict.unjudged_count);
-    let verdict = Verdict { late_count, late_ms, unfinished_runs: written.unfinished, ..verdict };
-    Ok(if written.unfinished > 0 { without_losses(verdict) } else { verdict })
-}
-
-/// Of runs without their end: any key may have been written, or deleted, by what has no line.
-fn without_losses(verdict: Verdict) -> Verdict {
-    let unjudged_count = verdict.unjudged_count + verdict.lost_count;
-    Verdict { unjudged_count, lost_count: 0, lost: Vec::new(), ..verdict }
+    Ok(Verdict { late_count, late_ms, unfinished_runs: written.unfinished, ..verdict })
 }

@@ -83,7 +83,9 @@ fn text(verdict: &Verdict) -> String {
     }
     if verdict.unjudged_count > 0 {
         let missing = count(verdict.unjudged_count, "acknowledged write");
-        text += &format!("not judged: {missing} missing, which values of others, or of no line, may have replaced\n");
+        text += &format!(
+            "not judged: {missing} missing, which others, or requests without a line, may have replaced or deleted\n"
+        );
     }
     if verdict.lost_count == 0 && verdict.unjudged_count == 0 {
         text += "no acknowledged write is lost\n";

@@ -13,6 +13,9 @@ use crate::plan::{Filler, ValueId};
 
 const READERS: usize = 32;
 
+/// In place of the name of a value: nothing is there, but something was, and was deleted.
+pub(super) const DELETED: &str = "a delete";
+
 type Found = BTreeMap<String, Vec<String>>;
 
 /// The names of the live values of each of `keys`. Errors: one of them cannot be read.
@@ -37,8 +40,10 @@ pub(super) async fn all(
             while let Some(key) = next() {
                 match client.get(&bucket, key.clone(), options.clone()).await {
                     Ok(reply) => {
-                        let names = reply.siblings.iter().map(|sibling| name(&fillers, &sibling.value)).collect();
-                        found.insert(key, names);
+                        let names = reply.siblings.iter().map(|sibling| name(&fillers, &sibling.value));
+                        // Only of a key that was never written the context is empty (`GetReply.context`).
+                        let is_deleted = reply.siblings.is_empty() && !reply.context.is_empty();
+                        found.insert(key, names.chain(is_deleted.then(|| DELETED.to_owned())).collect());
                     }
                     Err(error) => return Err(CheckError::Unreadable { key, error }),
                 }

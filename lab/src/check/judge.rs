@@ -1,10 +1,11 @@
 //! Accounts for every acknowledged write (research/lab.md 3.9): it is there, or a write that had seen it is accounted for, or it is lost.
 //! Lenient only where nobody can know: a delete leaves no trace, so one that was not refused counts as there; what an
 //! `overwrite_all` found is not told, so it may have replaced anything that was sent before it ended; what is missing where somebody else
-//! wrote may have been replaced by that, and is not judged.
+//! wrote or deleted may have been replaced by that, and is not judged. A key of which there is no trace was touched by nobody: that is a loss.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::final_read::DELETED;
 use super::writes::{Covers, Write, Written};
 use super::{Found, Place, SHOWN_MAX, Verdict};
 use crate::load::Status;
@@ -22,7 +23,7 @@ pub(super) fn judge<'a>(
         let there = found.there.get(key).map(Vec::as_slice).unwrap_or_default();
         let before = found.before.get(key).into_iter().flatten().filter(|name| !there.contains(name));
         let before: BTreeSet<&str> = before.map(String::as_str).collect();
-        judge_key(&mut verdict, key, writes, there, &before);
+        judge_key(&mut verdict, key, writes, there, &before, written.unfinished > 0);
         if verdict.lost_count > lost_before {
             missing.push(key.clone());
         }
@@ -30,13 +31,22 @@ pub(super) fn judge<'a>(
     (verdict, missing)
 }
 
-/// `before`: what was there in earlier readings, and is not now; it accounts for nothing.
-fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String], before: &BTreeSet<&str>) {
+/// `before`: what was there in earlier readings, and is not now; it accounts for nothing. `is_unfinished`: what has no line may have replaced
+/// what is missing, but not without a trace: a put leaves a value, a delete a context.
+fn judge_key(
+    verdict: &mut Verdict,
+    key: &str,
+    writes: &[Write],
+    there: &[String],
+    before: &BTreeSet<&str>,
+    is_unfinished: bool,
+) {
     let by_id: HashMap<&str, &Write> = writes.iter().map(|write| (write.id.as_str(), write)).collect();
     for (name, is_there) in
         there.iter().map(|name| (name.as_str(), true)).chain(before.iter().map(|name| (*name, false)))
     {
         match by_id.get(name) {
+            _ if name == DELETED => {}
             _ if name.starts_with("damaged") => wrong(verdict, key, name, "differs from what was written"),
             Some(write) if write.status == Status::Fail => wrong(verdict, key, name, "was refused and is there"),
             Some(write) if write.is_delete => wrong(verdict, key, name, "is a delete and has a value"),
@@ -46,7 +56,12 @@ fn judge_key(verdict: &mut Verdict, key: &str, writes: &[Write], there: &[String
     }
     let accounted = accounted(writes, &by_id, there);
     let names = || there.iter().map(String::as_str).chain(before.iter().copied());
-    let is_shared = names().any(|name| !name.starts_with("damaged") && !by_id.contains_key(name));
+    let has_own_delete = writes.iter().any(|write| write.is_delete && write.status != Status::Fail);
+    let is_of_others = |name: &str| match name {
+        DELETED => !has_own_delete,
+        name => !name.starts_with("damaged") && !by_id.contains_key(name),
+    };
+    let is_shared = names().any(is_of_others) || (is_unfinished && !there.is_empty());
     for write in writes {
         verdict.acknowledged += u64::from(write.status == Status::Ok);
         verdict.unknown += u64::from(write.status == Status::Info);
@@ -100,7 +115,7 @@ fn note(places: &mut Vec<Place>, key: &str, value_id: &str, why: &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeSet, Covers, Status, Verdict, Write, judge_key};
+    use super::{BTreeSet, Covers, DELETED, Status, Verdict, Write, judge_key};
 
     fn write(id: &str, covers: &[&str], status: Status, from: u128) -> Write {
         let covers = Covers::These(covers.iter().map(|id| (*id).to_owned()).collect());
@@ -110,7 +125,7 @@ mod tests {
     fn judge(writes: &[Write], there: &[&str]) -> Verdict {
         let mut verdict = Verdict::default();
         let there: Vec<String> = there.iter().map(|id| (*id).to_owned()).collect();
-        judge_key(&mut verdict, "k", writes, &there, &BTreeSet::new());
+        judge_key(&mut verdict, "k", writes, &there, &BTreeSet::new(), false);
         verdict
     }
 
@@ -177,15 +192,40 @@ mod tests {
         assert_eq!((beside.lost_count, beside.unjudged_count), (0, 1), "the last is missing, the first is there");
     }
 
+    /// A person's `driftkv delete` after a load was once taken for losses.
+    #[test]
+    fn what_somebody_else_deleted_is_not_judged_and_what_left_no_trace_is_lost() {
+        let chain = [write("r/1", &[], Status::Ok, 0), write("r/2", &["r/1"], Status::Ok, 10)];
+        let verdict = judge(&chain, &[DELETED]);
+        assert_eq!((verdict.lost_count, verdict.unjudged_count, verdict.foreign, verdict.values), (0, 2, 0, 0));
+        assert_eq!(judge(&chain, &[]).lost_count, 2);
+        let early = Write { is_delete: true, ..write("r/0", &[], Status::Ok, 0) };
+        let own = judge(&[early, write("r/1", &[], Status::Ok, 10)], &[DELETED]);
+        assert_eq!((own.lost_count, own.unjudged_count), (1, 0), "an own delete that had not seen it takes nothing");
+    }
+
+    /// A killed loader beside a store that has lost everything was once nothing that could be judged.
+    #[test]
+    fn of_an_unfinished_run_a_key_without_any_trace_is_lost() {
+        let chain = [write("r/1", &[], Status::Ok, 0), write("r/2", &["r/1"], Status::Ok, 10)];
+        for (there, lost, unjudged) in
+            [(vec![], 2, 0), (vec![DELETED.to_owned()], 0, 2), (vec!["r/1".to_owned()], 0, 1)]
+        {
+            let mut verdict = Verdict::default();
+            judge_key(&mut verdict, "k", &chain, &there, &BTreeSet::new(), true);
+            assert_eq!((verdict.lost_count, verdict.unjudged_count), (lost, unjudged), "{there:?}");
+        }
+    }
+
     #[test]
     fn what_was_wrong_in_an_earlier_reading_stays_wrong_and_accounts_for_nothing() {
         let mut verdict = Verdict::default();
         let writes = [write("r/1", &[], Status::Ok, 0), write("r/2", &[], Status::Fail, 9)];
         let before = BTreeSet::from(["damaged r/1", "r/1", "r/2"]);
-        judge_key(&mut verdict, "k", &writes, &[], &before);
+        judge_key(&mut verdict, "k", &writes, &[], &before, false);
         assert_eq!((verdict.lost_count, verdict.wrong_count, verdict.values), (1, 2, 0));
         let mut verdict = Verdict::default();
-        judge_key(&mut verdict, "k", &writes, &[], &BTreeSet::from(["other/1"]));
+        judge_key(&mut verdict, "k", &writes, &[], &BTreeSet::from(["other/1"]), false);
         assert_eq!((verdict.lost_count, verdict.unjudged_count, verdict.foreign), (0, 1, 0), "others wrote meanwhile");
     }
 

@@ -45,7 +45,7 @@ fn alarms(trial: &Trial) -> Vec<String> {
     if run.verdict != Outcome::Holds {
         alarms.push(run.to_string());
     }
-    if end.lost_count + end.wrong_count + end.foreign > 0 {
+    if end.lost_count + end.unjudged_count + end.wrong_count + end.foreign > 0 {
         alarms.push(format!("{end:?}"));
     }
     alarms

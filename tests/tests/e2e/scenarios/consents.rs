@@ -126,7 +126,8 @@ pub fn refusals(operator: &Operator) {
     remove(&site);
     allow(&site);
     vocabulary(&site);
-    let events = kubectl(&["get", "events", "-n", &site.namespace, "--field-selector", "type=Warning", "-o", "name"]);
+    let refusals = "type=Warning,reason=ChaosInvalid";
+    let events = kubectl(&["get", "events", "-n", &site.namespace, "--field-selector", refusals, "-o", "name"]);
     assert!(!events.trim().is_empty(), "each refusal is a Warning event");
     forged(&site);
     policy(&site);
