@@ -16,8 +16,6 @@ use crate::up::settle::{self, poll_ticks};
 
 const MANIFEST: &str = include_str!("../../../examples/local.yaml");
 const MANIFEST_NAME: &str = "examples/local.yaml";
-/// Below the range from which systems lend ports to outgoing connections.
-const BASE_PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The processes, and what was told so far.
 #[derive(Debug)]
@@ -38,11 +36,7 @@ impl Stage {
         let manifest = plan::manifest(MANIFEST, MANIFEST_NAME)?;
         let directory = TempDir::with_prefix("driftkv-demo-");
         let directory = directory.map_err(|error| Failure::failed(format!("no temporary directory: {error}")))?;
-        let plan_at = |base_port| Plan::new(&manifest, directory.path(), base_port);
-        let first = BASE_PORTS.start + (std::process::id() % 100) as u16 * 100;
-        let candidates = (first..BASE_PORTS.end).chain(BASE_PORTS.start..first).step_by(100);
-        let mut plans = candidates.filter_map(|base_port| plan_at(base_port).ok());
-        let plan = plans.find(|plan| plan.check_ports().is_ok()).ok_or_else(|| Failure::failed("no free ports"))?;
+        let plan = Plan::at_free_ports(&manifest, directory.path())?;
         plan.make_dirs()?;
         Ok(Self { plan, program, processes: Vec::new(), directory, steps: 0, started: Instant::now() })
     }

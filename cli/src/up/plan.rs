@@ -20,6 +20,8 @@ use crate::style::{self, Paint, count, shell};
 const HOST: &str = "127.0.0.1";
 /// From one node's first port to the next one's: room for more than a node has today.
 const PORTS_STRIDE: u32 = 10;
+/// Below the range from which systems lend ports to outgoing connections.
+const FREE_PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_USES: [&str; 4] = ["client", "peer", "admin", "metrics"];
 
 /// A cluster of local processes.
@@ -67,6 +69,18 @@ impl Plan {
         let nodes = (0..spec.replicas).map(|index| NodePlan::new(&name, &spec, index, data, base_port));
         let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { name, spec, nodes, data: data.to_owned(), base_port })
+    }
+
+    /// The same from the first base port of which all ports are free, for clusters that nobody has to find.
+    ///
+    /// Errors: there is none.
+    pub fn at_free_ports(manifest: &KVCluster, data: &Path) -> Result<Self, Failure> {
+        let step = usize::try_from(manifest.spec.replicas.saturating_mul(PORTS_STRIDE)).unwrap_or(usize::MAX).max(100);
+        // Processes side by side begin to look at different places.
+        let first = FREE_PORTS.start + (std::process::id() % 100) as u16 * 100;
+        let candidates = (first..FREE_PORTS.end).chain(FREE_PORTS.start..first).step_by(step);
+        let mut plans = candidates.filter_map(|base_port| Self::new(manifest, data, base_port).ok());
+        plans.find(|plan| plan.check_ports().is_ok()).ok_or_else(|| Failure::failed("no free ports"))
     }
 
     /// Refuses a manifest that differs from the one the data was made with in what cannot change.
