@@ -21,6 +21,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use spans::agrees;
 pub use spans::{Span, spans};
 
 /// Counters by which nodes tell who mended what: their names, and as metrics tell them.

@@ -3,8 +3,13 @@
 //! Reading order: the records here, `faults/verify.rs` (which of them took effect), `faults/periods.rs` (when each was so, and which nodes it parted).
 //! Not here: injecting (`target`), the vocabulary (`driftkv_proto::faults`).
 
+use std::time::Duration;
+
+use driftkv_proto::faults::{Experiment, Fault};
 use driftkv_proto::v1;
 use serde::{Deserialize, Serialize};
+
+use crate::target::TargetNode;
 
 mod periods;
 mod verify;
@@ -66,6 +71,53 @@ pub enum FaultRecord {
         /// What was seen.
         saw: String,
     },
+}
+
+impl FaultRecord {
+    /// All `targets` have taken `experiment`, written as `text`, at `applied_ns`.
+    pub fn began(
+        experiment: &Experiment,
+        text: &str,
+        targets: &[TargetNode],
+        requested_ns: u64,
+        applied_ns: u64,
+    ) -> Self {
+        Self::Began {
+            id: experiment.id.clone(),
+            requested_ns,
+            applied_ns,
+            faults: experiment.faults.iter().map(Fault::describe).collect(),
+            targets: targets.iter().map(|node| node.name.clone()).collect(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// `experiment` is over at `now_ns`, if it had not ended by itself before: of that the record of its begin among `before` tells.
+    pub fn healed(
+        experiment: &Experiment,
+        before: &[Self],
+        requested_ns: u64,
+        now_ns: u64,
+        evidence: Vec<Evidence>,
+    ) -> Self {
+        let began = before.iter().find_map(|record| match record {
+            Self::Began { id, applied_ns, .. } if *id == experiment.id => Some(*applied_ns),
+            _ => None,
+        });
+        let by_itself = began.unwrap_or(requested_ns).saturating_add(experiment.for_ms.saturating_mul(1_000_000));
+        Self::Healed {
+            id: experiment.id.clone(),
+            requested_ns,
+            healed_ns: by_itself.min(now_ns),
+            is_evident: evidence.iter().any(Evidence::is_evident),
+            evidence,
+        }
+    }
+}
+
+/// As records tell times.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What one node says of an experiment at its end.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use driftkv_lab::faults::{Evidence, FaultRecord, State};
+use driftkv_lab::faults::{Evidence, FaultRecord, State, nanos};
 use driftkv_lab::load::{LoadError, Outcome};
 use driftkv_lab::run_dir::{FileError, RunDir};
 use driftkv_lab::target::Target;
@@ -94,11 +94,6 @@ impl Chaos {
         tokio::time::sleep_until((started + self.at).into()).await;
         started
     }
-
-    /// When it ends by itself, given that the last node took it at `applied_ns`.
-    fn end_ns(&self, applied_ns: u64) -> u64 {
-        applied_ns.saturating_add(self.experiment.for_ms.saturating_mul(1_000_000))
-    }
 }
 
 impl Injection {
@@ -132,20 +127,14 @@ impl Injection {
         target: &impl Target<Error = Failure>,
         display: &Display,
     ) {
-        let requested_ns = ns_since(started);
+        let requested_ns = nanos(started.elapsed());
         let id = chaos.experiment.id.clone();
         match target.apply(&chaos.text).await {
             Ok(_) => {
                 let nodes = count(target.nodes().len() as u64, "node");
                 display.say(&format!("experiment {id} began on {nodes}"));
-                self.add(FaultRecord::Began {
-                    id,
-                    requested_ns,
-                    applied_ns: ns_since(started),
-                    faults: chaos.experiment.faults.iter().map(driftkv_proto::faults::Fault::describe).collect(),
-                    targets: target.nodes().iter().map(|node| node.name.clone()).collect(),
-                    text: chaos.text.clone(),
-                });
+                let now_ns = nanos(started.elapsed());
+                self.add(FaultRecord::began(&chaos.experiment, &chaos.text, target.nodes(), requested_ns, now_ns));
             }
             Err(failure) => {
                 display.say(&format!("experiment {id} did not begin: {failure}"));
@@ -163,29 +152,14 @@ impl Injection {
         target: &impl Target<Error = Failure>,
         display: &Display,
     ) {
-        let (requested_ns, id) = (ns_since(started), chaos.experiment.id.clone());
+        let (requested_ns, id) = (nanos(started.elapsed()), chaos.experiment.id.clone());
         let evidence = target.clear(&id).await;
         for Evidence { node, state, .. } in &evidence {
             if let State::Unknown(why) = state {
                 display.say(&format!("experiment {id} may go on at {node} until it ends by itself: {why}"));
             }
         }
-        let applied_ns = self.records.iter().find_map(|record| match record {
-            FaultRecord::Began { applied_ns, .. } => Some(*applied_ns),
-            _ => None,
-        });
-        let by_itself = chaos.end_ns(applied_ns.unwrap_or(requested_ns));
-        let is_evident = evidence.iter().any(Evidence::is_evident);
-        self.add(FaultRecord::Healed {
-            id,
-            requested_ns,
-            healed_ns: by_itself.min(ns_since(started)),
-            is_evident,
-            evidence,
-        });
+        let now_ns = nanos(started.elapsed());
+        self.add(FaultRecord::healed(&chaos.experiment, &self.records, requested_ns, now_ns, evidence));
     }
-}
-
-fn ns_since(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

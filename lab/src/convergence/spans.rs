@@ -52,6 +52,12 @@ pub fn spans(convergence: &Convergence) -> BTreeMap<u32, Span> {
     spans
 }
 
+/// Whether all owners of every partition that `poll` tells of hold the same.
+pub(crate) fn agrees(poll: &Poll, replicas: usize) -> bool {
+    let sights = sights(poll, replicas);
+    !sights.is_empty() && sights.values().all(|sight| *sight == Sight::Agrees)
+}
+
 /// What `poll` says of each partition that some node told of.
 pub(super) fn sights(poll: &Poll, replicas: usize) -> BTreeMap<u32, Sight> {
     let mut told: BTreeMap<u32, Vec<PartitionDigest>> = BTreeMap::new();

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::schedule;
-use super::spec::{MeasureSpec, Spec};
+use super::spec::Spec;
 use crate::check::{self, CheckError, Reading};
 use crate::convergence::Convergence;
-use crate::faults::FaultRecord;
+use crate::faults::{FaultRecord, nanos};
 use crate::load::{self, LoadError, OnProgress, Options, Outcome};
 use crate::plan::Plan;
 use crate::run_dir::{FileError, RunDir};
@@ -99,7 +99,7 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
     let (on_start, started) = oneshot::channel();
     let options = Options {
         run: setting.run,
-        cluster: target.quorums(),
+        cluster: schedule::quorums(spec),
         out: Some(setting.dir.clone()),
         stop: Arc::clone(&setting.stop),
         on_start: Some(on_start),
@@ -134,24 +134,26 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         trouble: injected.trouble,
     };
     if let (Some(probed), Some(wanted)) = (&mut performed.probed, &spec.measure.visibility) {
-        visible::count_messages(probed, &wanted.phase, &performed.faults);
+        let id = format!("{}-{name}", wanted.phase);
+        visible::count_messages(probed, &id, &performed.faults);
         probed.write(setting.dir.path())?;
     }
     let is_stopped = performed.outcome.is_stopped;
     if !is_stopped {
-        afterwards(&spec.measure, target, &clients, &setting, &mut performed).await?;
+        afterwards(spec, target, &clients, &setting, &mut performed).await?;
     }
     Ok(performed)
 }
 
 /// What only silence shows.
 async fn afterwards<T: Target>(
-    measure: &MeasureSpec,
+    spec: &Spec,
     target: &T,
     clients: &[String],
     setting: &Setting<'_>,
     performed: &mut Performed,
 ) -> Result<(), FileError> {
+    let (measure, replicas) = (&spec.measure, schedule::quorums(spec).n);
     // The load began so long ago, and ended just now: close enough to put both on one time axis.
     let started = Instant::now() - performed.outcome.elapsed;
     performed.trouble.extend(aftermath::wait_until_healed(target).await);
@@ -159,14 +161,14 @@ async fn afterwards<T: Target>(
     if let Some(wanted) = &measure.convergence {
         (setting.say)("nothing is written any more: watching the replicas agree");
         if wanted.read_all {
-            performed.trouble.extend(aftermath::read_all(&performed.plan, clients, target.quorums().n).await);
+            performed.trouble.extend(aftermath::read_all(&performed.plan, clients, replicas).await);
         }
-        let polls = aftermath::watch(target, started, healed, wanted.deadline).await;
+        let polls = aftermath::watch(target, replicas as usize, started, healed, wanted.deadline).await;
         let told = polls.iter().flat_map(|poll| &poll.per_replica_digest).flat_map(|(_, digests)| digests);
         let convergence = Convergence {
-            heal_ns: aftermath::nanos(healed - started),
-            deadline_ns: aftermath::nanos(wanted.deadline),
-            replicas: target.quorums().n as usize,
+            heal_ns: nanos(healed - started),
+            deadline_ns: nanos(wanted.deadline),
+            replicas: replicas as usize,
             partitions: told.map(|digest| digest.partition + 1).max().unwrap_or_default(),
             polls,
             before,

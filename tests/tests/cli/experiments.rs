@@ -8,7 +8,7 @@ use driftkv_lab::faults::FaultRecord;
 use driftkv_lab::report::results::ResultsDocument;
 use tempfile::TempDir;
 
-use crate::harness::{Outcome, interrupted, run};
+use crate::harness::{Outcome, Up, interrupted, manifest, run};
 
 /// Three nodes, one of which is cut off for a while, under strict quorums.
 const CUT: &str = "\
@@ -99,6 +99,25 @@ fn again(directory: &TempDir, folder: &Path, page: &str) {
     lab(directory, "run x.yaml -o out").ended(64).told(&["it is there already", "--resume out"]);
     let outcome = lab(directory, "run --resume out").ended(0);
     assert!(outcome.text().contains("Everything that was expected holds."), "nothing was left to run");
+}
+
+/// Quorums are those of the file: the nodes do not tell them, and without them nothing is promised and nothing compared.
+#[test]
+fn nodes_that_run_already_are_judged_by_the_quorums_of_the_file_and_go_on() {
+    let up = Up::start(&manifest(3, "  sloppy: false\n"));
+    let endpoints: Vec<String> =
+        [0, 10, 20].iter().map(|offset| format!("127.0.0.1:{}", up.base_port + offset)).collect();
+    let quorums = "replicationFactor: 3, readQuorum: 2, writeQuorum: 2";
+    let cluster = format!("{{endpoints: [{}], {quorums}}}", endpoints.join(", "));
+    let text = CUT.replace("{replicas: 3, partitions: 16, sloppy: false}", &cluster).replace("lab-2", "t-2");
+    fs::write(up.directory.path().join("x.yaml"), &text).unwrap();
+    let outcome = up.driftkv(&["lab", "run", "x.yaml", "-o", "out"]).ended(0);
+    assert!(outcome.text().contains("promised: fresh"), "{}", outcome.text());
+    let document = results(&up.directory.path().join("out"));
+    assert_eq!(document.cells[0].metrics.get("convergence.converged.share").unwrap().share, Some((16, 16)));
+    up.driftkv(&["put", "k", "v"]).ended(0);
+    fs::write(up.directory.path().join("x.yaml"), text.replace(quorums, "readQuorum: 2")).unwrap();
+    up.driftkv(&["lab", "run", "x.yaml", "-o", "out2"]).ended(64).told(&["all three", "Nothing was started."]);
 }
 
 #[test]

@@ -18,16 +18,16 @@ use crate::error::{Exit, Failure};
 use crate::input;
 use crate::style;
 use crate::up::group::{Event, Group};
-use crate::up::plan::{self, Plan};
+use crate::up::plan::Plan;
 use crate::up::process::find_program;
 use crate::up::settle;
 use crate::up::signals::Signals;
 
-/// Below the range from which systems lend ports to outgoing connections.
-const BASE_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Fields of `cluster` that are no fields of a KVCluster's `spec`.
 const NAME: &str = "name";
 const ENDPOINTS: &str = "endpoints";
+/// What must be said of nodes that run already: verdicts depend on it.
+const QUORUMS: [&str; 3] = ["replicationFactor", "readQuorum", "writeQuorum"];
 const NAME_DEFAULT: &str = "lab";
 
 /// What runs now.
@@ -74,15 +74,9 @@ fn kvcluster(fields: &Map<String, Value>) -> Result<Option<KVCluster>, String> {
     let mut spec = fields.clone();
     if let Some(endpoints) = spec.remove(ENDPOINTS) {
         let is_list = endpoints.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
-        return match is_list
-            && spec.keys().all(|name| ["replicationFactor", "readQuorum", "writeQuorum"].contains(&name.as_str()))
-        {
-            true => Ok(None),
-            false => Err(
-                "endpoints is a list of HOST:PORT; beside it stand only replicationFactor, readQuorum and writeQuorum"
-                    .to_owned(),
-            ),
-        };
+        let is_whole = spec.len() == QUORUMS.len() && QUORUMS.iter().all(|name| spec.contains_key(*name));
+        let why = "endpoints is a list of HOST:PORT; beside it stand replicationFactor, readQuorum and writeQuorum of that cluster, all three";
+        return if is_list && is_whole { Ok(None) } else { Err(why.to_owned()) };
     }
     let name = spec.remove(NAME).unwrap_or_else(|| NAME_DEFAULT.into());
     spec.entry("allowFaults").or_insert(true.into());
@@ -165,7 +159,7 @@ async fn connect(fields: &Map<String, Value>) -> Result<Running, Failure> {
 async fn start(manifest: &KVCluster, program: &Path) -> Result<Running, Failure> {
     let directory = TempDir::with_prefix("driftkv-lab-");
     let directory = directory.map_err(|error| Failure::failed(format!("no temporary directory: {error}")))?;
-    let plan = free_plan(manifest, directory.path())?;
+    let plan = Plan::at_free_ports(manifest, directory.path())?;
     plan.make_dirs()?;
     plan.cluster_file().write(directory.path())?;
     let mut group = Group::start(&plan, program);
@@ -203,12 +197,4 @@ async fn keep(mut group: Group, mut stopped: oneshot::Receiver<()>) -> Vec<Strin
         // Processes end with their handles.
         Err(_) => Vec::new(),
     }
-}
-
-fn free_plan(manifest: &KVCluster, data: &Path) -> Result<Plan, Failure> {
-    let step = u16::try_from(manifest.spec.replicas.saturating_mul(10)).unwrap_or(u16::MAX).max(100);
-    let first = BASE_PORTS.start + (std::process::id() % 100) as u16 * 100;
-    let candidates = (first..BASE_PORTS.end).chain(BASE_PORTS.start..first).step_by(usize::from(step));
-    let mut plans = candidates.filter_map(|base_port| plan::Plan::new(manifest, data, base_port).ok());
-    plans.find(|plan| plan.check_ports().is_ok()).ok_or_else(|| Failure::failed("no free ports"))
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use driftkv_proto::client::{Client, GetOptions};
 use driftkv_proto::v1::ReadMode;
 
-use crate::convergence::{Counters, PartitionDigest, Poll};
+use crate::convergence::{Counters, PartitionDigest, Poll, agrees};
+use crate::faults::nanos;
 use crate::plan::Plan;
 use crate::target::Target;
 
@@ -61,7 +62,13 @@ fn ill(node: &str, answer: Result<driftkv_proto::v1::StatusReply, String>) -> Op
 }
 
 /// Polls the nodes' digests until all owners agree, or `deadline` after `healed`. Times are since `started`.
-pub(super) async fn watch<T: Target>(target: &T, started: Instant, healed: Instant, deadline: Duration) -> Vec<Poll> {
+pub(super) async fn watch<T: Target>(
+    target: &T,
+    replicas: usize,
+    started: Instant,
+    healed: Instant,
+    deadline: Duration,
+) -> Vec<Poll> {
     let mut polls = Vec::new();
     loop {
         let answers = target.digests().await.into_iter();
@@ -76,28 +83,13 @@ pub(super) async fn watch<T: Target>(target: &T, started: Instant, healed: Insta
             Some((node, answer.ok()?.partitions.iter().map(digest).collect()))
         });
         let poll = Poll { at_ns, per_replica_digest: digests.collect() };
-        let is_over = agree(&poll, target.quorums().n) || healed.elapsed() >= deadline;
+        let is_over = agrees(&poll, replicas) || healed.elapsed() >= deadline;
         polls.push(poll);
         if is_over {
             return polls;
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// All `replicas` owners of each partition that anybody told of hold the same.
-fn agree(poll: &Poll, replicas: u32) -> bool {
-    let mut told: BTreeMap<u32, Vec<&PartitionDigest>> = BTreeMap::new();
-    for digest in poll.per_replica_digest.iter().flat_map(|(_, digests)| digests) {
-        told.entry(digest.partition).or_default().push(digest);
-    }
-    let is_one = |digests: &Vec<&PartitionDigest>| {
-        digests.len() >= replicas as usize
-            && digests
-                .iter()
-                .all(|digest| digest.is_built && Some(digest.root) == digests.first().map(|first| first.root))
-    };
-    !told.is_empty() && told.values().all(is_one)
 }
 
 /// Reads every key of `plan` from all `n` replicas once. Gives why one could not be read.
@@ -114,8 +106,4 @@ pub(super) async fn read_all(plan: &Plan, clients: &[String], n: u32) -> Option<
         }
     }
     None
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -8,7 +8,7 @@ use driftkv_proto::faults::Fault;
 use driftkv_proto::v1;
 
 use super::super::schedule::Window;
-use crate::faults::{Evidence, FaultRecord, State};
+use crate::faults::{Evidence, FaultRecord, State, nanos};
 use crate::run_dir::RunDir;
 use crate::target::{Answers, Target};
 
@@ -68,22 +68,20 @@ impl Injected {
     }
 
     async fn begin<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) -> bool {
-        let requested_ns = ns_since(started);
+        let requested_ns = nanos(started.elapsed());
         let id = window.experiment.id.clone();
         let result = target.apply(&window.text).await;
         match &result {
             Ok(_) => {
+                let record = FaultRecord::began(
+                    &window.experiment,
+                    &window.text,
+                    target.nodes(),
+                    requested_ns,
+                    nanos(started.elapsed()),
+                );
                 let faults: Vec<String> = window.experiment.faults.iter().map(Fault::describe).collect();
                 (shared.say)(&format!("{}: {}", window.phase, faults.join("; ")));
-                let targets = target.nodes().iter().map(|node| node.name.clone()).collect();
-                let record = FaultRecord::Began {
-                    id,
-                    requested_ns,
-                    applied_ns: ns_since(started),
-                    faults,
-                    targets,
-                    text: window.text.clone(),
-                };
                 self.add(record, shared);
             }
             Err(error) => {
@@ -104,7 +102,7 @@ impl Injected {
             let is_over = Instant::now() >= last || shared.stop.load(Ordering::Relaxed);
             for (fault, is_effective) in left.iter().map(|(index, fault)| (*index, seen.shows(fault))) {
                 if is_effective || is_over {
-                    let (id, at_ns, saw) = (window.experiment.id.clone(), ns_since(started), seen.sentence());
+                    let (id, at_ns, saw) = (window.experiment.id.clone(), nanos(started.elapsed()), seen.sentence());
                     self.add(FaultRecord::Probed { id, fault, at_ns, is_effective, saw }, shared);
                 }
             }
@@ -114,7 +112,7 @@ impl Injected {
     }
 
     async fn heal<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) {
-        let (requested_ns, id) = (ns_since(started), window.experiment.id.clone());
+        let (requested_ns, id) = (nanos(started.elapsed()), window.experiment.id.clone());
         let evidence = target.clear(&id).await;
         for Evidence { node, state, .. } in &evidence {
             if let State::Unknown(why) = state {
@@ -122,15 +120,8 @@ impl Injected {
                     .push(format!("phase {}: {node} did not say whether its faults ended: {why}", window.phase));
             }
         }
-        let applied_ns = self.records.iter().rev().find_map(|record| match record {
-            FaultRecord::Began { applied_ns, .. } => Some(*applied_ns),
-            _ => None,
-        });
-        let length_ns = window.experiment.for_ms.saturating_mul(1_000_000);
-        let by_itself = applied_ns.unwrap_or(requested_ns).saturating_add(length_ns);
-        let is_evident = evidence.iter().any(Evidence::is_evident);
-        let healed_ns = by_itself.min(ns_since(started));
-        self.add(FaultRecord::Healed { id, requested_ns, healed_ns, is_evident, evidence }, shared);
+        let now_ns = nanos(started.elapsed());
+        self.add(FaultRecord::healed(&window.experiment, &self.records, requested_ns, now_ns, evidence), shared);
     }
 }
 
@@ -184,8 +175,4 @@ impl Seen {
             false => [silent, pairs].concat().join(", "),
         }
     }
-}
-
-fn ns_since(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -109,12 +109,9 @@ pub(super) async fn during(
             tokio::time::sleep(LOOK).await;
         }
         over.store(true, Ordering::Relaxed);
-        std::future::pending::<()>().await;
     };
-    let mut seen = tokio::select! {
-        seen = probe(&probes, clients, &over) => seen?,
-        () = end => Visibility::default(),
-    };
+    let (seen, ()) = tokio::join!(probe(&probes, clients, &over), end);
+    let mut seen = seen?;
     let [n, r, w] = [quorums.n, quorums.r, quorums.w].map(|count| count as usize);
     let store = |legs| Some(Store { nodes: clients.len(), n, r, w, legs });
     // Without faults the prediction is of what was calibrated; with other faults than one delay of every link there is none.
@@ -131,16 +128,15 @@ pub(super) async fn during(
     Ok(seen)
 }
 
-/// Tells the model how many messages a second each link had, by what the nodes counted of the phase's fault.
-pub(super) fn count_messages(seen: &mut Visibility, phase: &str, faults: &[FaultRecord]) {
+/// Tells the model how many messages a second each link had, by what the nodes counted of the phase's experiment.
+pub(super) fn count_messages(seen: &mut Visibility, experiment: &str, faults: &[FaultRecord]) {
     let Some(model) = &mut seen.model else { return };
-    let is_of_phase = |id: &str| id.starts_with(&format!("{phase}-"));
     let applied = faults.iter().find_map(|record| match record {
-        FaultRecord::Began { id, applied_ns, .. } if is_of_phase(id) => Some(*applied_ns),
+        FaultRecord::Began { id, applied_ns, .. } if id == experiment => Some(*applied_ns),
         _ => None,
     });
     let healed = faults.iter().find_map(|record| match record {
-        FaultRecord::Healed { id, healed_ns, evidence, .. } if is_of_phase(id) => Some((*healed_ns, evidence)),
+        FaultRecord::Healed { id, healed_ns, evidence, .. } if id == experiment => Some((*healed_ns, evidence)),
         _ => None,
     });
     let (Some(applied_ns), Some((healed_ns, evidence))) = (applied, healed) else { return };
