@@ -86,6 +86,8 @@ pub struct Measured {
     pub figures: Vec<Figure>,
     /// What the judges say.
     pub verdict: RunVerdict,
+    /// Faults that nobody saw take effect, in sentences.
+    pub unverified: Vec<String>,
     /// What makes the numbers doubtful, in sentences.
     pub warnings: Vec<String>,
     /// What went wrong on purpose, by evidence, in seconds.
@@ -120,7 +122,9 @@ pub fn measure(directory: &Path, setting: &Setting) -> Result<Measured, ReadErro
     let bands = bands(&periods, samples.end_ns);
     let run = Run { setting, samples, verdict, findings, faults, periods, sides, bands };
     let (metrics, figures, warnings) = (run.metrics(), figures::of(&run), warnings::of(&run));
-    Ok(Measured { metrics, figures, warnings, verdict: run.verdict, bands: run.bands })
+    let unverified = faults::verify(&run.faults).into_iter().filter(|fault| !fault.is_verified);
+    let unverified = unverified.map(|fault| fault.to_string()).collect();
+    Ok(Measured { metrics, figures, unverified, warnings, verdict: run.verdict, bands: run.bands })
 }
 
 impl Run<'_> {

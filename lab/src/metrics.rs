@@ -12,6 +12,7 @@ mod pool;
 mod text;
 
 pub use pool::pool;
+pub use text::unit_word;
 
 /// Metrics by their names.
 pub type Metrics = BTreeMap<String, Metric>;

@@ -7,12 +7,11 @@ use super::grid::Cell;
 use super::perform::Performed;
 use super::schedule;
 use crate::convergence;
-use crate::faults;
 use crate::history::ReadError;
 use crate::judges::Budget;
 use crate::measure::{self, Phase};
 use crate::metrics::{Metric, Metrics};
-use crate::offline::{Judged, Outcome, Property};
+use crate::offline::{Judged, Outcome};
 use crate::report::Figure;
 use crate::run_dir::RunDir;
 use crate::visibility;
@@ -81,10 +80,7 @@ impl RunRecord {
         let measured = measure::measure(dir.path(), &setting(cell, nodes))?;
         let (mut metrics, mut figures, mut warnings) = (measured.metrics, measured.figures, measured.warnings);
         let mut trouble = performed.trouble.clone();
-        let unverified = faults::verify(&performed.faults).into_iter().filter(|fault| !fault.is_verified);
-        trouble.extend(
-            unverified.map(|fault| format!("{}: nobody saw {} take effect: {}", fault.id, fault.fault, fault.why)),
-        );
+        trouble.extend(measured.unverified);
         let mut promises: Vec<Promise> = measured.verdict.properties.iter().filter_map(Promise::of).collect();
         if let Some(written) = &performed.written {
             promises.push(add_written(written, &mut metrics));
@@ -150,7 +146,7 @@ fn setting(cell: &Cell, nodes: &[(String, String)]) -> measure::Setting {
         phases: phases.collect(),
         nodes: nodes.to_vec(),
         deadline: Some(cell.spec.request.timeout + cell.spec.request.retry.unwrap_or_default()),
-        expected: cell.spec.measure.promise.clone().map(|properties: Vec<Property>| properties),
+        expected: cell.spec.measure.promise.clone(),
         budget,
         ..usual
     }

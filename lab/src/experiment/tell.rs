@@ -85,9 +85,8 @@ impl Told {
 impl<'a> Pooled<'a> {
     fn of(cell: &'a Cell, records: &'a [RunRecord]) -> Self {
         let runs: Vec<&RunRecord> = records.iter().filter(|record| record.cell == cell.name).collect();
-        let metrics: Vec<Metrics> = runs.iter().map(|record| record.metrics.clone()).collect();
-        let metrics = if metrics.is_empty() { Metrics::new() } else { pool(&metrics) };
-        Self { cell, runs, metrics }
+        let metrics: Vec<&Metrics> = runs.iter().map(|record| &record.metrics).collect();
+        Self { cell, metrics: pool(&metrics), runs }
     }
 }
 

@@ -3,6 +3,8 @@
 //! it, or was started anew where the fault ends the process. A probe from outside overrules the counters where it denies the effect.
 //! Invariant: what is not known is not verified, and `why` says what is missing. Not here: when it was so (`periods`).
 
+use std::fmt;
+
 use driftkv_proto::faults::{Cut, EVERY_NODE, Experiment, Fault, Links};
 
 use super::{Counters, Evidence, FaultRecord, State};
@@ -20,6 +22,14 @@ pub struct Verification {
     pub why: String,
     /// What a look from outside said, if there was one.
     pub probe: Option<bool>,
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.fault.is_empty() { "" } else { " " };
+        let word = if self.is_verified { "verified" } else { "not verified" };
+        write!(out, "experiment {}:{what}{} is {word}: {}", self.id, self.fault, self.why)
+    }
 }
 
 /// Every fault of `records`, in the order in which they began; of an experiment that did not begin there is one entry.

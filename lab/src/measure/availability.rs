@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::sample::{Ending, Kind, Sample, Samples};
+use super::sample::{Ending, Sample, Samples};
 use super::{Setting, Sides};
 use crate::faults::Period;
 use crate::metrics::{Metric, Metrics};
+use crate::plan::Action;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -66,7 +67,7 @@ pub(super) fn metrics(samples: &Samples, setting: &Setting, periods: &[Period], 
     };
     let mut put = |name: String, metric: Option<Metric>| metrics.extend(metric.map(|metric| (name, metric)));
     put("availability.ratio".to_owned(), share(&|_| true));
-    for kind in Kind::ALL {
+    for kind in Action::ALL {
         put(format!("availability.{}.ratio", kind.name()), share(&|sample| sample.kind == kind));
     }
     for phase in &setting.phases {

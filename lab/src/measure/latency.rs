@@ -3,9 +3,10 @@
 //! Left out: what a node refused at once, which took no time and is counted as an error and in availability.
 
 use super::quantile::{Latencies, TOLD};
-use super::sample::{Kind, Sample, Samples};
+use super::sample::{Sample, Samples};
 use super::{Phase, Setting};
 use crate::metrics::{Metric, Metrics};
+use crate::plan::Action;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(super) fn latency(sample: &Sample, clock: Clock) -> Option<(u64, bool)> {
 pub(super) fn metrics(samples: &Samples, setting: &Setting, metrics: &mut Metrics) {
     let headline = if samples.is_open { Clock::Response } else { Clock::Service };
     for (what, clock) in [("latency", headline), ("service", Clock::Service)] {
-        for kind in Kind::ALL {
+        for kind in Action::ALL {
             add(
                 metrics,
                 &format!("{what}.{}", kind.name()),

@@ -6,28 +6,7 @@ use std::collections::HashMap;
 
 use crate::history::{Op, Record};
 use crate::load::Status;
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
-    Get,
-    Put,
-    Delete,
-    Rmw,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Get, Self::Put, Self::Delete, Self::Rmw];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Delete => "delete",
-            Self::Rmw => "rmw",
-        }
-    }
-}
+use crate::plan::Action;
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +26,7 @@ pub(super) enum Ending {
 /// One operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
-    pub(super) kind: Kind,
+    pub(super) kind: Action,
     pub(super) ending: Ending,
     pub(super) status: Status,
     /// A node refused it before it did anything: it has no latency that counts.
@@ -117,10 +96,10 @@ impl Samples {
 
     fn sample(&mut self, record: &Record) -> Sample {
         let kind = match record.op {
-            Op::Get => Kind::Get,
-            Op::Put => Kind::Put,
-            Op::Delete => Kind::Delete,
-            Op::RmwGet | Op::RmwPut => Kind::Rmw,
+            Op::Get => Action::Get,
+            Op::Put => Action::Put,
+            Op::Delete => Action::Delete,
+            Op::RmwGet | Op::RmwPut => Action::Rmw,
         };
         let error = record.error.as_deref().unwrap_or_default();
         Sample {

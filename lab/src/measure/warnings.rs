@@ -1,7 +1,6 @@
 //! What makes the numbers of a run doubtful, in sentences.
 
 use super::{Run, seconds};
-use crate::faults::verify;
 
 /// Answered within the schedule, of all that was due: below this the store, or the loader, did not keep up (research/lab.md 3.2.5).
 const KEPT_UP: f64 = 0.99;
@@ -9,10 +8,6 @@ const KEPT_UP: f64 = 0.99;
 /// All that is known.
 pub(super) fn of(run: &Run<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for fault in verify(&run.faults).into_iter().filter(|fault| !fault.is_verified) {
-        let what = if fault.fault.is_empty() { String::new() } else { format!(" {}", fault.fault) };
-        warnings.push(format!("experiment {}:{what} is not verified: {}", fault.id, fault.why));
-    }
     let samples = &run.samples;
     if samples.all.is_empty() {
         warnings.push("the history has no operations".to_owned());

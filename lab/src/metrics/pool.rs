@@ -7,7 +7,7 @@
 use super::{Metric, Metrics};
 
 /// One cell out of its runs.
-pub fn pool(runs: &[Metrics]) -> Metrics {
+pub fn pool(runs: &[&Metrics]) -> Metrics {
     let mut pooled = Metrics::new();
     for name in runs.iter().flat_map(|run| run.keys()) {
         if pooled.contains_key(name) {
@@ -89,7 +89,11 @@ fn is_greatest(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::{Metric, Metrics, pool, rank_below};
+    use super::{Metric, Metrics, rank_below};
+
+    fn pool(runs: &[Metrics]) -> Metrics {
+        super::pool(&runs.iter().collect::<Vec<_>>())
+    }
 
     fn runs(name: &str, metrics: &[Metric]) -> Vec<Metrics> {
         metrics.iter().map(|metric| Metrics::from([(name.to_owned(), *metric)])).collect()

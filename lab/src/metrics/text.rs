@@ -28,6 +28,12 @@ impl Metric {
         }
     }
 
+    /// The same without of how many.
+    pub fn value_text(&self, name: &str) -> String {
+        let bound = if self.is_at_least { ">= " } else { "" };
+        format!("{bound}{}", told(self.value, unit(name)))
+    }
+
     /// Where it lies with 95 %; empty if nobody knows.
     pub fn interval_text(&self, name: &str) -> String {
         let unit = unit(name);
@@ -35,6 +41,11 @@ impl Metric {
         let scale = if unit == Unit::Percent { 100.0 } else { 1.0 };
         format!("{} to {}{}", number(scale * low), number(scale * high), word(unit))
     }
+}
+
+/// What numbers of the metric `name` are in: `%`, `ms`, `s`, `/s`, `in a million`, or nothing.
+pub fn unit_word(name: &str) -> &'static str {
+    word(unit(name)).trim_start()
 }
 
 /// The rule of three, in parts of `scale`.

@@ -3,7 +3,7 @@
 use super::Pooled;
 use crate::experiment::grid::Slice;
 use crate::experiment::read::Experiment;
-use crate::metrics::Metric;
+use crate::metrics::{Metric, unit_word};
 use crate::report::model::{HeatCell, Point, Series, Style};
 use crate::report::{Axis, Figure, Kind, Scale};
 
@@ -72,41 +72,22 @@ fn heat(metric: &str, columns: &[String], rows: &[String], measured: &[(&Vec<usi
             Some((hits, all)) => format!("{hits} of {all}"),
             None => value.interval_text(metric),
         };
-        let first =
-            if value.share.is_some() { format!("{} %", short(value.value * 100.0)) } else { value.text(metric) };
+        let first = value.value_text(metric);
         Some(HeatCell { column: *column, row: *row, value: value.value * scale(metric), text: vec![first, second] })
     };
     Kind::Heat { columns: columns.to_vec(), rows: rows.to_vec(), cells: measured.iter().filter_map(cell).collect() }
 }
 
-/// Three digits that count.
-fn short(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        small if small < 0.01 => format!("{value:.4}"),
-        small if small < 1.0 => format!("{value:.3}"),
-        small if small < 10.0 => format!("{value:.2}"),
-        _ => format!("{value:.1}"),
-    }
-}
-
 /// Shares are drawn in percent.
 fn scale(metric: &str) -> f64 {
-    if is_share(metric) { 100.0 } else { 1.0 }
-}
-
-fn is_share(metric: &str) -> bool {
-    [".rate", ".ratio", ".share"].iter().any(|end| metric.ends_with(end))
+    if unit_word(metric) == "%" { 100.0 } else { 1.0 }
 }
 
 /// The metric with its unit.
 fn label(metric: &str) -> String {
-    let unit = match metric {
-        _ if is_share(metric) => "%",
-        _ if metric.ends_with("_ms") => "ms",
-        _ if metric.ends_with("_per_s") => "1/s",
-        _ if metric.ends_with("_s") => "s",
-        _ => return metric.to_owned(),
-    };
-    format!("{} ({unit})", metric.trim_end_matches("_ms").trim_end_matches("_per_s").trim_end_matches("_s"))
+    match unit_word(metric) {
+        "" => metric.to_owned(),
+        "/s" => format!("{} (1/s)", metric.trim_end_matches("_per_s")),
+        unit => format!("{} ({unit})", metric.trim_end_matches("_ms").trim_end_matches("_s")),
+    }
 }

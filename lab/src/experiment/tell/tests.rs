@@ -115,5 +115,5 @@ fn slices_are_drawn_as_lines_over_one_axis_and_shades_over_two() {
     assert_eq!(points.first().unwrap().y, Some(3.0), "shares in percent");
     assert!(points.iter().all(|point| point.lo.is_some() && point.hi.is_some()));
     let Kind::Heat { cells, .. } = &heat.kind else { unreachable!() };
-    assert_eq!(cells.first().unwrap().text, ["3.00 %", "60 of 2000"]);
+    assert_eq!(cells.first().unwrap().text, ["3 %", "60 of 2000"]);
 }

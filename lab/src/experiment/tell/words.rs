@@ -14,7 +14,7 @@ const HEADLINES: [(&str, &str); 14] = [
     ("staleness.rate", "stale reads"),
     ("staleness.age.p99_ms", "99 % of the stale reads were no older than"),
     ("availability.ratio", "requests answered in time"),
-    ("availability.longest_gap_s", "longest time without an answer"),
+    ("availability.longest_gap_s", "longest time in which not every second had 99 % answered"),
     ("latency.all.p50_ms", "half of all operations took no longer than"),
     ("latency.all.p99_ms", "99 % took no longer than"),
     ("throughput.ok_per_s", "operations answered"),
@@ -109,8 +109,9 @@ pub(super) fn warnings(experiment: &Experiment, pooled: &[Pooled<'_>]) -> Vec<St
     }
     if experiment.spec.repetitions < 5 {
         let runs = experiment.spec.repetitions;
+        let plural = if runs == 1 { "" } else { "s" };
         warnings.push(format!(
-            "{runs} repetitions of each cell: an interval over repetitions needs 5 or more to mean much"
+            "{runs} repetition{plural} of each cell: an interval over repetitions needs 5 or more to mean much"
         ));
     }
     warnings

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{axis, figure, time_axis};
 use crate::measure::Run;
 use crate::measure::availability::{Share, windows};
-use crate::measure::sample::{Kind as OpKind, Sample};
+use crate::measure::sample::Sample;
+use crate::plan::Action;
 use crate::report::Figure;
 use crate::report::model::{Kind, Lane, Scale, Span};
 
@@ -16,7 +17,7 @@ pub(super) fn strip(run: &Run<'_>) -> Option<Figure> {
         Lane { name, spans }
     };
     let mut lanes = vec![lane("all".to_owned(), &|_| true)];
-    lanes.extend(OpKind::ALL.map(|kind| lane(kind.name().to_owned(), &|sample| sample.kind == kind)));
+    lanes.extend(Action::ALL.map(|kind| lane(kind.name().to_owned(), &|sample| sample.kind == kind)));
     lanes.extend(run.sides.names().map(|side| lane(format!("side {side}"), &|sample| run.sides.has(side, sample))));
     for (place, target) in (0..).zip(&run.samples.targets) {
         let name = run.sides.node(place).unwrap_or(target);

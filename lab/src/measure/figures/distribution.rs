@@ -4,7 +4,7 @@ use super::{axis, figure, point, series, with};
 use crate::measure::Run;
 use crate::measure::latency::{Clock, latencies};
 use crate::measure::quantile::Latencies;
-use crate::measure::sample::Kind as OpKind;
+use crate::plan::Action;
 use crate::report::Figure;
 use crate::report::model::{Kind, Point, Scale, Series, Style};
 
@@ -45,11 +45,11 @@ fn by_percentile(latencies: &Latencies) -> Vec<Point> {
 /// The share of operations that were answered within a time, by kind.
 pub(super) fn cumulative(run: &Run<'_>) -> Option<Figure> {
     let clock = if run.samples.is_open { Clock::Response } else { Clock::Service };
-    let of = |kind: OpKind| {
+    let of = |kind: Action| {
         let latencies = latencies(&run.samples.all, clock, |sample| sample.kind == kind);
         series(kind.name(), Style::Steps, steps(&latencies))
     };
-    let lines = OpKind::ALL.into_iter().map(of).collect();
+    let lines = Action::ALL.into_iter().map(of).collect();
     let says = "Share of the operations of each kind that were answered within a time; those that never were keep it below 100 %.";
     let empty = figure(
         "latency-cdf",

@@ -100,8 +100,8 @@ fn bands_are_from_evidence_and_a_fault_without_it_is_a_warning() {
     let (good, bad) = (of([1, 1, 0]), of([1, 0, 0]));
     let band = |run: &super::Measured| (run.bands[0].from, run.bands[0].to, run.bands[0].is_verified);
     assert_eq!((band(&good), band(&bad)), ((2.0, 5.0, true), (2.0, 5.0, false)));
-    assert!(good.warnings.is_empty(), "{:?}", good.warnings);
-    assert!(bad.warnings[0].contains("is not verified"), "{:?}", bad.warnings);
+    assert!(good.warnings.is_empty() && good.unverified.is_empty(), "{:?} {:?}", good.warnings, good.unverified);
+    assert!(bad.unverified[0].contains("is not verified"), "{:?}", bad.unverified);
     assert_eq!(good.figure("latency-over-time").unwrap().bands, good.bands);
     let endless = measured_with(&ten_seconds(|_, _| false), &cut(2, 5, [1, 1, 0])[..1], &Setting::default());
     assert_eq!((endless.bands[0].to * 1e9).round() as u64, 9 * S + 901 * MS, "to the end of the run");
