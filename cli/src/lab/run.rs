@@ -18,6 +18,7 @@ use driftkv_lab::experiment::record::RunRecord;
 use driftkv_lab::experiment::{Cell, Experiment, explain, tell};
 use driftkv_lab::offline::Outcome;
 use driftkv_lab::report;
+use driftkv_lab::report::model::Expectation;
 use serde_json::{Map, Value};
 
 use crate::args::lab::{ExplainArgs, ReportArgs, RunArgs};
@@ -214,25 +215,16 @@ fn summary(told: &tell::Told, path: &Path) -> String {
         out += &format!("  {answer}\n");
     }
     out += "\n";
-    let rows: Vec<Vec<String>> = report
-        .expectations
-        .iter()
-        .map(|row| {
-            vec![
-                word(row.outcome).to_owned(),
-                row.expression.clone(),
-                row.measured.clone(),
-                row.interval.clone(),
-                row.cell.clone(),
-            ]
-        })
-        .collect();
-    let shown: Vec<Vec<String>> = rows.iter().take(EXPECTATIONS_SHOWN).cloned().collect();
-    if !shown.is_empty() {
-        out += &style::table(paint, &["", "EXPECTED", "MEASURED", "95 %", "CELL"], &shown);
+    let row = |row: &Expectation| {
+        let Expectation { expression, measured, interval, cell, outcome, .. } = row.clone();
+        vec![word(outcome).to_owned(), expression, measured, interval, cell]
+    };
+    let rows: Vec<Vec<String>> = report.expectations.iter().take(EXPECTATIONS_SHOWN).map(row).collect();
+    if !rows.is_empty() {
+        out += &style::table(paint, &["", "EXPECTED", "MEASURED", "95 %", "CELL"], &rows);
     }
-    if rows.len() > shown.len() {
-        out += &format!("and {} more: see the report\n", rows.len() - shown.len());
+    if report.expectations.len() > rows.len() {
+        out += &format!("and {} more: see the report\n", report.expectations.len() - rows.len());
     }
     for warning in report.warnings.iter().take(EXPECTATIONS_SHOWN) {
         out += &format!("{}\n", paint.yellow(&format!("warning: {warning}")));

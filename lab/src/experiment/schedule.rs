@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::spec::{PhaseSpec, Spec};
 use crate::load::Quorums;
-use crate::plan::{Pace, Plan, Request, Until, Workload};
+use crate::plan::{Pace, Plan, Request, Shape, Until, Workload};
 
 /// A fault of a phase, in its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,8 +126,10 @@ fn number(cluster: &Map<String, Value>, name: &str) -> Option<u32> {
 
 /// The rules of a cell; the first that is broken.
 pub(super) fn check(spec: &Spec) -> Result<(), String> {
-    if let Some(rate) = spec.load.rate {
-        spec.load.arrivals.at(Some(rate)).map_err(|why| format!("load: {}", why.replace("--rate", "rate")))?;
+    let arrivals = spec.load.arrivals;
+    // Without a rate and arrivals it is a closed loop.
+    if spec.load.rate.is_some() || arrivals != Shape::Constant {
+        arrivals.at(spec.load.rate).map_err(|why| format!("load: {}", why.replace("--rate", "rate")))?;
     }
     let is_zero = spec.phases.iter().find(|phase| phase.length.is_zero());
     if let Some(phase) = is_zero {

@@ -2,11 +2,12 @@
 //! Invariants: `run.json` is there if and only if its run is over and judged; a run that is not over is begun anew, whole.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftkv_lab::experiment::Experiment;
-use driftkv_lab::experiment::read::Changes;
+use driftkv_lab::experiment::read::{Changes, TEXT_BYTES_MAX};
 use driftkv_lab::experiment::record::{About, RunRecord};
 use driftkv_lab::experiment::spec::{Keep, Spec};
 use driftkv_lab::offline::Outcome;
@@ -72,8 +73,8 @@ impl Folder {
             Failure { exit: Exit::BadInput, ..failure }
                 .hint("A folder to go on with is one that `driftkv lab run` made.")
         };
-        let text = input::text(&file, usize::MAX).map_err(bad_input)?;
-        let about = input::text(&path.join(ABOUT), usize::MAX).map_err(bad_input)?;
+        let text = input::text(&file, TEXT_BYTES_MAX).map_err(bad_input)?;
+        let about = input::text(&path.join(ABOUT), TEXT_BYTES_MAX).map_err(bad_input)?;
         let about =
             serde_json::from_str(&about).map_err(|error| bad(format!("{}: {error}", path.join(ABOUT).display())))?;
         let none = |name: &str| Err(format!("{name}: a folder's spec.yaml names no manifest"));
@@ -95,7 +96,12 @@ impl Folder {
     /// What came of a run; `None`: it is not over.
     pub fn finished(&self, cell: &str, seed: u64) -> Result<Option<RunRecord>, Failure> {
         let path = self.run(cell, seed).join(RUN);
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            // Only what is not there was not run: a run that cannot be looked at is not begun anew over its files.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::io(&path, &error)),
+        };
         let record = serde_json::from_str(&text);
         record.map(Some).map_err(|error| bad(format!("{}: {error}", path.display())).hint("Delete it to run it again."))
     }

@@ -82,11 +82,7 @@ impl Progress {
         let took = state.begun.elapsed();
         state.spent += took;
         let Some(record) = record else { return };
-        let word = match record.outcome {
-            Outcome::Holds => "holds",
-            Outcome::Unknown => "unknown",
-            Outcome::Violated => "VIOLATED",
-        };
+        let word = super::word(record.outcome);
         let metric = |name: &str| record.metrics.get(name).map(|metric| metric.text(name));
         let facts = [("p99", "latency.all.p99_ms"), ("stale", "staleness.rate")];
         let facts: Vec<String> =

@@ -68,6 +68,8 @@ fn what_is_wrong_is_told_with_its_place() {
         ("name: cut", "name: calm", None, "twice"),
         ("kind: partition", "kind: partitions", None, "phase `cut`"),
         ("phases:", "request: {r: 4}\nphases:", None, "request.r: 4"),
+        ("phases:", "load: {arrivals: poisson}\nphases:", None, "load: these arrivals need rate"),
+        ("phases:", "load: {rate: 5, arrivals: \"ramp:1:5\"}\nphases:", None, "leave rate away"),
         ("phases:", "repetitions: 0\nphases:", None, "repetitions"),
         ("phases:", "workload: {keys: 0}\nphases:", None, "workload.keys"),
         ("{replicas: 3}", "{manifest: no.yaml}", None, "no.yaml"),
