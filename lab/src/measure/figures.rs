@@ -54,7 +54,22 @@ fn time_figure(run: &Run<'_>, id: &str, title: &str, says: &str, y: Axis, series
         bands: run.bands.clone(),
         ..figure(id, title, says, y, Kind::Lines { series: Vec::new() })
     };
-    with(figure, series)
+    with(figure, series.into_iter().map(with_gaps).collect())
+}
+
+/// A line ends where a second has nothing to tell, and begins anew: nobody measured what would join them.
+fn with_gaps(line: Series) -> Series {
+    if line.style != Style::Line {
+        return line;
+    }
+    let mut points: Vec<Point> = Vec::new();
+    for next in line.points {
+        let last = points.last().map(|last| last.x);
+        let missing = last.map(|last| last + 1.0).filter(|missing| next.x > missing + 0.5);
+        points.extend(missing.map(|x| Point { x, ..Point::default() }));
+        points.push(next);
+    }
+    Series { points, ..line }
 }
 
 fn figure(id: &str, title: &str, says: &str, y: Axis, kind: Kind) -> Figure {
@@ -65,4 +80,18 @@ fn figure(id: &str, title: &str, says: &str, y: Axis, kind: Kind) -> Figure {
 fn with(figure: Figure, series: Vec<Series>) -> Option<Figure> {
     let series: Vec<Series> = series.into_iter().filter(|series| !series.points.is_empty()).collect();
     (!series.is_empty()).then_some(Figure { kind: Kind::Lines { series }, ..figure })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Style, point, series, with_gaps};
+
+    #[test]
+    fn a_line_is_not_drawn_over_seconds_of_which_nothing_is_known() {
+        let points = || vec![point(0.5, 1.0), point(1.5, 2.0), point(5.5, 3.0)];
+        let line = with_gaps(series("a", Style::Line, points()));
+        let told: Vec<(f64, Option<f64>)> = line.points.iter().map(|point| (point.x, point.y)).collect();
+        assert_eq!(told, [(0.5, Some(1.0)), (1.5, Some(2.0)), (2.5, None), (5.5, Some(3.0))]);
+        assert_eq!(with_gaps(series("a", Style::Dots, points())).points.len(), 3);
+    }
 }

@@ -43,6 +43,9 @@ pub(super) fn metrics(samples: &Samples, setting: &Setting, metrics: &mut Metric
         }
         add(metrics, &format!("{what}.all"), &latencies(&samples.all, clock, |_| true));
     }
+    // However it ended: whether an answer came by a deadline is asked of the refusals too.
+    let ended = samples.all.iter().filter_map(Sample::service_ns).max();
+    metrics.extend(ended.map(|ns| ("service.ended.max_ms".to_owned(), Metric::of(ns as f64 / 1e6))));
     for phase in &setting.phases {
         let of_phase = latencies(&samples.all, headline, |sample| phase.has(sample.due_ns));
         add(metrics, &format!("phase.{}.latency.all", phase.name), &of_phase);

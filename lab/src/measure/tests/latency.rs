@@ -65,6 +65,16 @@ fn operations_that_timed_out_never_lower_a_percentile_or_a_stale_rate() {
 }
 
 #[test]
+fn how_long_anybody_waited_for_an_end_is_asked_of_refusals_and_of_what_was_given_up_too() {
+    let mut records = hundred();
+    assert_eq!(measured(&records).value("service.ended.max_ms"), 100.0);
+    records.push(failed(100, 2 * S, "overloaded", 300 * MS));
+    assert_eq!(measured(&records).value("service.ended.max_ms"), 300.0, "a refusal that took its time");
+    records.push(failed(101, 3 * S, "timeout", 400 * MS));
+    assert_eq!(measured(&records).value("service.ended.max_ms"), 400.0);
+}
+
+#[test]
 fn a_read_modify_write_is_one_operation_from_the_start_of_its_read_to_the_end_of_its_write() {
     let write = json!({ "op": "rmw_put", "value_id": "0.0", "sent_ns": 5 * MS, "recv_ns": 9 * MS, "intended_ns": MS });
     let read = json!({ "op": "rmw_get", "sent_ns": 2 * MS, "recv_ns": 4 * MS, "intended_ns": MS });
