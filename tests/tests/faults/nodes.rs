@@ -149,13 +149,18 @@ async fn a_clock_that_jumps_ahead_ends_what_waits_for_a_deadline() {
     };
     let began = Instant::now();
     let put = tokio::spawn(async move { kv.put(request).await });
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!put.is_finished(), "it waits");
+    eventually("the put is under way", async || {
+        let status = cluster.nodes[0].status().await?;
+        (status.operations_in_flight > 0).then_some(())
+    })
+    .await;
+    let jumped = began.elapsed();
     inject(&cluster, "jump", "5s", "{kind: clock-skew, node: n0, by: 60s}").await;
     let error = from_status(&put.await.unwrap().unwrap_err(), true);
     let took = began.elapsed();
     println!(
-        "clock skew +60 s after 2 s: a put that waits, with a timeout of 12 s, ended after {:.2} s",
+        "clock skew +60 s after {:.2} s: a put that waits, with a timeout of 12 s, ended after {:.2} s",
+        jumped.as_secs_f64(),
         took.as_secs_f64()
     );
     assert_eq!(error.code, ErrorCode::DeadlineExceeded, "{error}");
