@@ -54,6 +54,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("watch.namespaces={db}", "scope"),
     ("image.tag=a b", "tag"),
     ("image.repository=a b", "repository"),
+    ("image.repository=x:1", "repository"),
+    ("image.repository=A/b", "repository"),
+    ("log.level=a b", "level"),
+    ("priorityClassName=A b", "priorityClassName"),
+    ("affinity.podAffinity.foo=1", "foo"),
     ("replicas=two", "replicas"),
     ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
 ];

@@ -223,6 +223,7 @@ fn without_operator(operator: &Operator, site: &Site, probes: &[Probe], text: &s
         latest = latest.max(at.duration_since(until).unwrap_or_default());
     }
     wanted("ended by the nodes after endsAt, with the operator dead", latest, EXPIRY);
+    assert!(latest <= EXPIRY, "ended {latest:?} after endsAt");
     operator.resume();
     says(site, "ChaosEnded", PATIENCE);
 }
