@@ -1,6 +1,5 @@
 # Every command of the project; `make` lists them.
 .DEFAULT_GOAL := help
-export SEED SEEDS FIRST TRACE STORM_SECONDS DAMAGE_TRIALS JUDGED_RUNS BENCH_SECONDS BENCH_KEYS BENCH_FULL_KEYS
 CRD := crds/driftkv.io_kvclusters.yaml
 # Helm reads no file outside of its chart.
 CHART_CRD := charts/driftkv/files/kvclusters.yaml
