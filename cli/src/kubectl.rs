@@ -9,18 +9,18 @@ use crate::program;
 use crate::{kv, manual, ring};
 
 mod args;
-mod chaos;
-mod cluster;
+pub mod chaos;
+pub mod cluster;
 mod complete;
 mod forward;
-mod logs;
+pub mod logs;
 mod report;
-mod site;
+pub mod site;
 mod status;
 mod token;
 
-pub use args::Args;
-use args::{Command, Shell, Which};
+pub use args::{Args, Which};
+use args::{Command, Shell};
 use cluster::Cluster;
 use forward::Forwards;
 use site::Site;

@@ -48,6 +48,10 @@ pub async fn run(command: &LabCommand) -> Result<(), Failure> {
         LabCommand::Explain(args) => run::explain_file(args),
         LabCommand::Report(args) => run::draw(args),
         LabCommand::Compare(args) => compare::run(args),
+        #[cfg(feature = "kubectl")]
+        LabCommand::Job(args) => run::kubernetes::inside::job(args).await,
+        #[cfg(feature = "kubectl")]
+        LabCommand::Pack(args) => run::kubernetes::inside::pack(args),
         LabCommand::Check(args) if args.history.format.is_some() => history::run(args),
         LabCommand::Check(args) if offline::is_meant(args) => offline::run(args),
         LabCommand::Check(args) => check::run(args).await,

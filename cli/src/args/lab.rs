@@ -24,9 +24,9 @@ pub enum LabCommand {
     /// Run an experiment's file: clusters, load, faults, verdicts, and a folder with a report
     ///
     /// The file says what is asked, of which cluster, under which load, with which faults, how often, and what is expected; docs/experiments.md has
-    /// its fields, `lab explain` says in words what would happen. Nodes are processes of this machine; they are stopped, and their data deleted, at the end.
+    /// its fields, `lab explain` says in words what would happen. Nodes are processes of this machine, or pods with --kubernetes; they are stopped, and their data deleted, at the end.
     /// Exit code 0: all that was expected and promised holds; 1: it does not; 2: inconclusive, such as a fault that nobody saw take effect; 64: bad input.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Say in words what an experiment's file would do, and how long it takes
     Explain(ExplainArgs),
     /// Draw the report of a folder again, from its report.json
@@ -36,6 +36,14 @@ pub enum LabCommand {
     /// Shares are compared by their counts, all else by the ranks of its runs, with Holm's correction over all and a least effect (docs/experiments.md).
     /// Exit code 0; with --fail-on regression 1 if something became worse for certain, 2 if the two did not do the same; 64: bad input.
     Compare(CompareArgs),
+    /// What the pod of a run on Kubernetes does
+    #[cfg(feature = "kubectl")]
+    #[command(hide = true)]
+    Job(JobArgs),
+    /// Write a directory to standard output, as a compressed archive
+    #[cfg(feature = "kubectl")]
+    #[command(hide = true)]
+    Pack(PackArgs),
     /// Judge what runs saw; with a cluster, say whether any acknowledged write is lost
     ///
     /// Without a cluster it judges the runs by their histories alone: are reads stale, how old and how many versions behind; do sessions keep
@@ -70,6 +78,55 @@ pub struct RunArgs {
     /// Everything random follows from it, in place of the file's
     #[arg(long, conflicts_with = "resume")]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Where the cluster is; what is not said is as in the file.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On Kubernetes")]
+pub struct PlaceArgs {
+    /// Run it on the Kubernetes of the kubeconfig, as `cluster.kubernetes` of the file does: a KVCluster is made for it, and each run is a Job
+    #[arg(long, conflicts_with = "resume")]
+    pub kubernetes: bool,
+    /// On this KVCluster, which is there, in place of one of its own
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub cluster: Option<String>,
+    /// In this namespace [default: that of the context]
+    #[arg(short, long, value_name = "NAMESPACE", requires = "kubernetes")]
+    pub namespace: Option<String>,
+    /// By this context of the kubeconfig [default: the current one]
+    #[arg(long, value_name = "CONTEXT", requires = "kubernetes")]
+    pub context: Option<String>,
+}
+
+/// One run of one cell, in a pod.
+#[cfg(feature = "kubectl")]
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The experiment, resolved
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// The cell
+    #[arg(long)]
+    pub cell: String,
+    /// Of the run
+    #[arg(long)]
+    pub seed: u64,
+    /// The KVCluster, in the pod's namespace
+    #[arg(long)]
+    pub cluster: String,
+    /// Where the run's files go
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// A directory to send.
+#[cfg(feature = "kubectl")]
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// Which
+    pub directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

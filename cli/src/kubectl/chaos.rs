@@ -24,6 +24,7 @@ use crate::style::{self, Paint, duration, one_line};
 use crate::up::signals::Signals;
 
 mod follow;
+pub mod steer;
 
 use follow::{Follower, LOOK_EVERY, Outcome, SILENT_MAX};
 

@@ -20,9 +20,9 @@ use crate::style::{self, Paint};
 use crate::up::signals::Signals;
 
 pub mod lines;
-mod merge;
+pub mod merge;
 mod readable;
-mod source;
+pub mod source;
 
 use lines::Line;
 use merge::Merge;
@@ -71,8 +71,8 @@ async fn show(site: &Site, names: &[String], args: &LogsArgs) -> Result<(), Fail
     for name in names {
         let (lines, receiver) = mpsc::channel(merge::HELD_MAX);
         merge.add(name.clone(), receiver);
-        let source =
-            Source { pod: name.clone(), tail, since: args.since, previous: args.previous, follow: args.follow };
+        let (since, previous, follow) = (args.since, args.previous, args.follow);
+        let source = Source { pod: name.clone(), container: CONTAINER, tail, since, previous, follow };
         tasks.spawn(source.read(site.clone(), lines, troubles.clone()));
     }
     drop(troubles);

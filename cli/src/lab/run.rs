@@ -5,7 +5,10 @@
 //! Not here: one run (`driftkv_lab::experiment::perform`), what the report says (`driftkv_lab::experiment::tell`).
 
 mod folder;
+#[cfg(feature = "kubectl")]
+pub mod kubernetes;
 mod local;
+mod place;
 mod progress;
 
 use std::path::Path;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use driftkv_lab::experiment::perform::{PerformError, Setting, perform};
-use driftkv_lab::experiment::read::Changes;
+use driftkv_lab::experiment::read::{Changes, Source};
 use driftkv_lab::experiment::record::RunRecord;
 use driftkv_lab::experiment::{Cell, Experiment, explain, tell};
 use driftkv_lab::offline::Outcome;
@@ -21,13 +24,14 @@ use driftkv_lab::report;
 use driftkv_lab::report::model::Expectation;
 use serde_json::{Map, Value};
 
-use crate::args::lab::{ExplainArgs, ReportArgs, RunArgs};
+use super::target::KnownCluster;
+use crate::args::lab::{ExplainArgs, PlaceArgs, ReportArgs, RunArgs};
 use crate::error::{Exit, Failure};
 use crate::input;
 use crate::style::{self, Paint};
 use crate::up::signals::Signals;
 use folder::Folder;
-use local::Clusters;
+use local::{Clusters, Reached};
 use progress::Progress;
 
 /// `driftkv lab explain`.
@@ -49,7 +53,12 @@ pub async fn run(args: &RunArgs) -> Result<(), Failure> {
     let (experiment, folder) = match (&args.resume, &args.file) {
         (Some(folder), _) => Folder::open(folder)?,
         (None, Some(file)) => {
-            let changes = Changes { is_quick: args.quick, repetitions: args.repetitions, seed: args.seed };
+            let changes = Changes {
+                is_quick: args.quick,
+                repetitions: args.repetitions,
+                seed: args.seed,
+                kubernetes: on_kubernetes(&args.place),
+            };
             let experiment = read(file, changes)?;
             local::check_all(&experiment)?;
             let folder = Folder::create(args.out.as_deref(), file, &experiment)?;
@@ -80,15 +89,37 @@ fn bad(message: impl Into<String>) -> Failure {
     Failure::new(Exit::BadInput, message)
 }
 
+/// What the flags say of `cluster.kubernetes`.
+fn on_kubernetes(args: &PlaceArgs) -> Option<Map<String, Value>> {
+    let fields = [("cluster", &args.cluster), ("namespace", &args.namespace), ("context", &args.context)];
+    let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
+    args.kubernetes.then(|| given.collect())
+}
+
 /// The experiment in `file`; manifests are beside it.
 fn read(file: &Path, changes: Changes) -> Result<Experiment, Failure> {
     let bad_input = |failure: Failure| Failure { exit: Exit::BadInput, ..failure };
     let text = input::text(file, driftkv_lab::experiment::read::TEXT_BYTES_MAX).map_err(bad_input)?;
-    let manifest = |name: &str| -> Result<Map<String, Value>, String> {
-        local::manifest_fields(&file.parent().unwrap_or(Path::new(".")).join(name))
+    let given = |source: Source<'_>| match source {
+        Source::Manifest(name) => local::manifest_fields(&file.parent().unwrap_or(Path::new(".")).join(name)),
+        Source::Kubernetes(place) => fields_there(place),
     };
-    Experiment::read(&text, &file.display().to_string(), changes, manifest)
+    Experiment::read(&text, &file.display().to_string(), changes, given)
         .map_err(|error| bad(error.to_string()).hint("Nothing was started."))
+}
+
+/// Of a KVCluster on Kubernetes.
+#[cfg(feature = "kubectl")]
+fn fields_there(place: &Value) -> Result<Map<String, Value>, String> {
+    let asked = kubernetes::fields(place);
+    let found = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asked));
+    found.map_err(|failure| format!("cluster.kubernetes: {failure}"))
+}
+
+/// `check_all` says why there are none.
+#[cfg(not(feature = "kubectl"))]
+fn fields_there(_: &Value) -> Result<Map<String, Value>, String> {
+    Ok(Map::new())
 }
 
 /// Every run that is not over yet; gives the records of all.
@@ -145,26 +176,48 @@ async fn one(
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<RunRecord>, Failure> {
     let dir = folder.begin(&cell.name, seed)?;
-    let target = clusters.of(&cell.spec).await?;
     let say = |sentence: &str| progress.say(sentence);
-    let setting = Setting {
-        dir: &dir,
-        seed,
-        run: rand::random(),
-        stop: Arc::clone(stop),
-        on_progress: Some(progress.watch()),
-        say: &say,
+    let record = match clusters.of(&cell.spec).await? {
+        Reached::Here(target) => {
+            let setting = Setting {
+                dir: &dir,
+                seed,
+                run: rand::random(),
+                stop: Arc::clone(stop),
+                on_progress: Some(progress.watch()),
+                say: &say,
+            };
+            here(experiment, cell, target, setting).await?
+        }
+        #[cfg(feature = "kubectl")]
+        Reached::Kubernetes(running) => {
+            let on_progress = progress.watch();
+            let asked = kubernetes::Asked { cell, seed, folder, dir: &dir, stop, say: &say, on_progress };
+            running.run(asked).await?
+        }
     };
+    if let Some(record) = &record {
+        folder.finish(record, &dir, &cell.spec)?;
+    }
+    Ok(record)
+}
+
+/// A run by this process.
+async fn here(
+    experiment: &Experiment,
+    cell: &Cell,
+    target: &KnownCluster,
+    setting: Setting<'_>,
+) -> Result<Option<RunRecord>, Failure> {
+    let (dir, seed, stop) = (setting.dir, setting.seed, Arc::clone(&setting.stop));
     let performed = perform(&cell.spec, target, setting).await.map_err(|error| failure(&error, cell))?;
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
     let with_figures = experiment.grid.cells.len() == 1;
     let nodes = local::nodes(target);
-    let record = tokio::task::block_in_place(|| RunRecord::of(cell, seed, &dir, &nodes, &performed, with_figures));
-    let record = record.map_err(|error| Failure::failed(error.to_string()))?;
-    folder.finish(&record, &dir, &cell.spec)?;
-    Ok(Some(record))
+    let record = tokio::task::block_in_place(|| RunRecord::of(cell, seed, dir, &nodes, &performed, with_figures));
+    record.map(Some).map_err(|error| Failure::failed(error.to_string()))
 }
 
 fn failure(error: &PerformError, cell: &Cell) -> Failure {

@@ -46,6 +46,12 @@ impl KnownCluster {
         Self { nodes: nodes.collect(), quorums: quorums.unwrap_or_default() }
     }
 
+    /// Nodes that somebody else has found.
+    #[cfg(feature = "kubectl")]
+    pub fn of(nodes: Vec<TargetNode>, quorums: Quorums) -> Self {
+        Self { nodes, quorums }
+    }
+
     /// Processes of this machine.
     pub fn of_plan(plan: &Plan) -> Self {
         let nodes = plan.nodes.iter().map(|node| TargetNode {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::read::Experiment;
 use super::schedule;
 use super::spec::{Keep, Spec};
@@ -61,10 +63,7 @@ fn load(experiment: &Experiment) -> Duration {
 
 fn one(spec: &Spec) -> String {
     let quorums = schedule::quorums(spec);
-    let cluster = match schedule::nodes(spec) {
-        Some(nodes) => format!("{} as processes of this machine", count(u64::from(nodes), "node")),
-        None => "the nodes at its endpoints".to_owned(),
-    };
+    let cluster = cluster(spec);
     let plan = schedule::plan(spec, spec.seed);
     let workload = &plan.workload;
     let mut out = format!(
@@ -92,6 +91,20 @@ fn one(spec: &Spec) -> String {
         let _ = writeln!(out, "  {:>5.1} s to {:>5.1} s  {name}: {what}", from.as_secs_f64(), to.as_secs_f64());
     }
     out + &afterwards(spec)
+}
+
+/// Which nodes, and where.
+fn cluster(spec: &Spec) -> String {
+    let nodes = schedule::nodes(spec).map(|nodes| count(u64::from(nodes), "node"));
+    let place = spec.cluster.get("kubernetes");
+    let field = |name: &str| place.and_then(|place| place.get(name)).and_then(Value::as_str);
+    let space = field("namespace").map_or_else(String::new, |space| format!(", namespace {space}"));
+    match (nodes, place, field("cluster")) {
+        (None, ..) => "the nodes at its endpoints".to_owned(),
+        (Some(nodes), None, _) => format!("{nodes} as processes of this machine"),
+        (Some(nodes), Some(_), None) => format!("{nodes} on Kubernetes{space}, made for it and deleted afterwards"),
+        (Some(nodes), Some(_), Some(name)) => format!("{nodes} of the KVCluster {name} on Kubernetes{space}"),
+    }
 }
 
 fn mix(spec: &Spec) -> String {

@@ -52,8 +52,17 @@ pub struct Experiment {
     pub resolved: Value,
 }
 
+/// What gives fields of `cluster` that the file does not have itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// `manifest`: a file with a KVCluster.
+    Manifest(&'a str),
+    /// `kubernetes`, where it names a KVCluster that is there.
+    Kubernetes(&'a Value),
+}
+
 /// What the command makes of an experiment before its cells are read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// `--quick`.
     pub is_quick: bool,
@@ -61,15 +70,17 @@ pub struct Changes {
     pub repetitions: Option<u32>,
     /// `--seed`.
     pub seed: Option<u64>,
+    /// `--kubernetes`: fields of `cluster.kubernetes`.
+    pub kubernetes: Option<Map<String, Value>>,
 }
 
 impl Experiment {
-    /// Reads `text`; `file` is its name in errors. `manifest` gives the fields of the KVCluster in a file that `cluster.manifest` names.
+    /// Reads `text`; `file` is its name in errors. `given` gives the fields of a KVCluster that `cluster` only names.
     pub fn read(
         text: &str,
         file: &str,
         changes: Changes,
-        manifest: impl Fn(&str) -> Result<Map<String, Value>, String>,
+        given: impl Fn(Source<'_>) -> Result<Map<String, Value>, String>,
     ) -> Result<Self, SpecError> {
         let wrong = |why: String| SpecError { file: file.to_owned(), place: None, why };
         if text.len() > TEXT_BYTES_MAX {
@@ -77,8 +88,9 @@ impl Experiment {
         }
         let typed: Spec = parse(text, file)?;
         let mut value: Value = parse(text, file)?;
-        work_in_manifest(&mut value, manifest).map_err(wrong)?;
+        let is_quick = changes.is_quick;
         change(&mut value, &typed, changes).map_err(wrong)?;
+        work_in(&mut value, given).map_err(wrong)?;
         let spec: Spec = serde_json::from_value(value.clone()).map_err(|error| wrong(error.to_string()))?;
         check(&spec).map_err(wrong)?;
         let grid = Grid::of(&spec, &value).map_err(wrong)?;
@@ -88,7 +100,7 @@ impl Experiment {
             };
             schedule::check(&cell.spec).map_err(named)?;
         }
-        Ok(Self { spec, grid, is_quick: changes.is_quick, resolved: value })
+        Ok(Self { spec, grid, is_quick, resolved: value })
     }
 }
 
@@ -102,15 +114,18 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, Sp
     })
 }
 
-/// The manifest's fields, under those that the file has itself.
-fn work_in_manifest(
-    value: &mut Value,
-    manifest: impl Fn(&str) -> Result<Map<String, Value>, String>,
-) -> Result<(), String> {
+/// The fields of the KVCluster that `cluster` names, under those that it has itself.
+fn work_in(value: &mut Value, given: impl Fn(Source<'_>) -> Result<Map<String, Value>, String>) -> Result<(), String> {
     let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
-    let Some(file) = cluster.remove("manifest") else { return Ok(()) };
-    let file = file.as_str().ok_or("cluster.manifest: expected the name of a file")?.to_owned();
-    for (name, field) in manifest(&file)? {
+    let mut fields = Map::new();
+    if let Some(place) = cluster.get("kubernetes").filter(|place| place.get("cluster").is_some()) {
+        fields = given(Source::Kubernetes(place))?;
+    }
+    if let Some(file) = cluster.remove("manifest") {
+        let file = file.as_str().ok_or("cluster.manifest: expected the name of a file")?;
+        fields.extend(given(Source::Manifest(file))?);
+    }
+    for (name, field) in fields {
         cluster.entry(name).or_insert(field);
     }
     Ok(())
@@ -132,6 +147,15 @@ fn change(value: &mut Value, typed: &Spec, changes: Changes) -> Result<(), Strin
     }
     if let Some(seed) = changes.seed {
         set(value, "seed", seed.into())?;
+    }
+    if let Some(place) = changes.kubernetes {
+        let is_there = value.pointer("/cluster/kubernetes").is_some_and(Value::is_object);
+        if !is_there {
+            set(value, "cluster.kubernetes", Map::new().into())?;
+        }
+        for (name, field) in place {
+            set(value, &format!("cluster.kubernetes.{name}"), field)?;
+        }
     }
     Ok(())
 }

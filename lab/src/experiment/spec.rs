@@ -25,7 +25,8 @@ pub struct Spec {
     /// Runs of each cell.
     #[serde(default = "one_run")]
     pub repetitions: u32,
-    /// The cluster under test: `spec` of a KVCluster and `manifest`, a file that gives what is not said here; or `endpoints`.
+    /// The cluster under test: `spec` of a KVCluster and `manifest`, a file that gives what is not said here, with `kubernetes` on one and else as
+    /// processes of this machine; or `endpoints`.
     pub cluster: Map<String, Value>,
     /// What is asked of it.
     #[serde(default)]

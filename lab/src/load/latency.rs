@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// A distribution of durations in microseconds.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Latency {
 }
 
 /// What a percentile says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// The value, in microseconds.
     pub us: u64,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::health::Health;
 use super::latency::Reading;
 use super::meter::Stats;
@@ -33,7 +35,7 @@ pub struct Outcome {
 }
 
 /// A look at a run that goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Progress {
     /// Since the start.
     pub elapsed: Duration,

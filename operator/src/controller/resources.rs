@@ -48,7 +48,7 @@ pub fn build(cluster: &KVCluster, defaults: &Defaults) -> Result<Vec<Wanted>, se
         (Kind::ConfigMap, serde_json::to_value(config)?),
         (Kind::Service, serde_json::to_value(network::nodes_service(&names))?),
         (Kind::Service, serde_json::to_value(network::client_service(&names))?),
-        (Kind::NetworkPolicy, serde_json::to_value(network::policy(&names))?),
+        (Kind::NetworkPolicy, serde_json::to_value(network::policy(&names, cluster.spec.allow_faults))?),
         (Kind::PodDisruptionBudget, serde_json::to_value(network::disruption_budget(&names))?),
         (Kind::ServiceMonitor, network::monitor(&names)),
         (Kind::StatefulSet, serde_json::to_value(statefulset::stateful_set(cluster, &names, &image, &config_name))?),

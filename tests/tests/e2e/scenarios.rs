@@ -8,6 +8,7 @@ mod chaos;
 mod chart;
 mod consents;
 mod failures;
+mod lab;
 mod life;
 mod plugin;
 
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("chaos: a kill in a restart, once; ids are used up", chaos::kill_and_ids),
     ("chaos: removed heals; operator dead ends by itself; rollouts wait", chaos::ends),
     ("kubectl driftkv: the plugin", plugin::plugin_commands),
+    ("lab run --kubernetes: made, stopped, there, refused", lab::experiments),
     ("deleted and applied again", life::delete_and_reapply),
     ("deleted with the operator down", life::deleted_without_operator),
     ("a namespace deleted", life::namespace_deleted),

@@ -111,6 +111,20 @@ pub fn open(cluster: &Cluster) -> Vec<String> {
     targets(cluster).iter().filter(is_open).map(name).collect()
 }
 
+/// Whether it is under way, and no node that is asked has yet to answer.
+pub fn is_everywhere(cluster: &Cluster) -> bool {
+    let targets = targets(cluster);
+    let has = |target: &Value| matches!(state(target), "Injected" | "Recovered");
+    picture::phase(cluster) == "Active" && !targets.is_empty() && targets.iter().all(has)
+}
+
+/// What a node that did not take it says.
+pub fn failed(cluster: &Cluster) -> Option<String> {
+    let failed = targets(cluster).iter().find(|target| state(target) == "Failed")?;
+    let field = |name: &str| one_line(failed.get(name).and_then(Value::as_str).unwrap_or_default());
+    Some(format!("{}: {}", field("node"), field("message")))
+}
+
 fn targets(cluster: &Cluster) -> &[Value] {
     cluster.object.pointer("/status/chaos/targets").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

@@ -27,6 +27,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Source {
     /// Its name.
     pub pod: String,
+    /// Whose of its containers.
+    pub container: &'static str,
     /// So many lines at the beginning; `None`: all.
     pub tail: Option<i64>,
     /// Not older than this.
@@ -98,7 +100,7 @@ impl Source {
     fn params(&self, last: Option<Timestamp>) -> LogParams {
         let since = self.since.filter(|_| last.is_none());
         LogParams {
-            container: Some(CONTAINER.to_owned()),
+            container: Some(self.container.to_owned()),
             follow: self.follow,
             previous: self.previous,
             tail_lines: self.tail.filter(|_| last.is_none()),
@@ -124,6 +126,7 @@ mod tests {
     fn a_log_that_is_asked_for_again_goes_on_where_it_ended() {
         let source = Source {
             pod: "demo-0".to_owned(),
+            container: super::CONTAINER,
             tail: Some(10),
             since: Some(Duration::from_millis(1_500)),
             previous: false,

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftkv_lab::experiment::Experiment;
-use driftkv_lab::experiment::read::{Changes, TEXT_BYTES_MAX};
+use driftkv_lab::experiment::read::{Changes, Source, TEXT_BYTES_MAX};
 use driftkv_lab::experiment::record::{About, RunRecord};
 use driftkv_lab::experiment::spec::{Keep, Spec};
 use driftkv_lab::offline::Outcome;
 use driftkv_lab::run_dir::RunDir;
+use serde_json::{Map, Value};
 
 use crate::error::{Exit, Failure};
 use crate::input;
@@ -77,8 +78,7 @@ impl Folder {
         let about = input::text(&path.join(ABOUT), TEXT_BYTES_MAX).map_err(bad_input)?;
         let about =
             serde_json::from_str(&about).map_err(|error| bad(format!("{}: {error}", path.join(ABOUT).display())))?;
-        let none = |name: &str| Err(format!("{name}: a folder's spec.yaml names no manifest"));
-        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), none)
+        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), whole)
             .map_err(|error| bad(error.to_string()))?;
         Ok((experiment, Self { path: path.to_owned(), about }))
     }
@@ -106,6 +106,13 @@ impl Folder {
         record.map(Some).map_err(|error| bad(format!("{}: {error}", path.display())).hint("Delete it to run it again."))
     }
 
+    /// The experiment as it is, to be run elsewhere.
+    #[cfg(feature = "kubectl")]
+    pub fn spec(&self) -> Result<String, Failure> {
+        let path = self.path.join(SPEC);
+        fs::read_to_string(&path).map_err(|error| Failure::io(&path, &error))
+    }
+
     /// An empty directory for a run.
     pub fn begin(&self, cell: &str, seed: u64) -> Result<RunDir, Failure> {
         let path = self.run(cell, seed);
@@ -117,14 +124,11 @@ impl Folder {
 
     /// Marks a run as over, and lets go of what is not to be kept.
     pub fn finish(&self, record: &RunRecord, dir: &RunDir, spec: &Spec) -> Result<(), Failure> {
-        let text = serde_json::to_string(record).map_err(|error| Failure::failed(error.to_string()))?;
-        let (path, new) = (dir.path().join(RUN), dir.path().join("run.json.new"));
         if spec.histories == Keep::Violated && record.outcome == Outcome::Holds {
             let history = dir.history();
             fs::remove_file(&history).map_err(|error| Failure::io(&history, &error))?;
         }
-        fs::write(&new, text).map_err(|error| Failure::io(&new, &error))?;
-        fs::rename(&new, &path).map_err(|error| Failure::io(&path, &error))
+        write_record(record, dir.path())
     }
 
     fn run(&self, cell: &str, seed: u64) -> PathBuf {
@@ -135,6 +139,22 @@ impl Folder {
         let path = self.path.join(name);
         fs::write(&path, text).map_err(|error| Failure::io(&path, &error))
     }
+}
+
+/// A folder's spec has all fields of its cluster.
+pub fn whole(source: Source<'_>) -> Result<Map<String, Value>, String> {
+    match source {
+        Source::Manifest(name) => Err(format!("{name}: a folder's spec.yaml names no manifest")),
+        Source::Kubernetes(_) => Ok(Map::new()),
+    }
+}
+
+/// Writes `run.json`, all of it or nothing.
+pub fn write_record(record: &RunRecord, dir: &Path) -> Result<(), Failure> {
+    let text = serde_json::to_string(record).map_err(|error| Failure::failed(error.to_string()))?;
+    let (path, new) = (dir.join(RUN), dir.join("run.json.new"));
+    fs::write(&new, text).map_err(|error| Failure::io(&new, &error))?;
+    fs::rename(&new, &path).map_err(|error| Failure::io(&path, &error))
 }
 
 fn bad(message: impl Into<String>) -> Failure {

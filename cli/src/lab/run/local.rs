@@ -1,5 +1,6 @@
-//! The clusters of an experiment: processes of this machine from a KVCluster's fields, or nodes that run already (`endpoints`).
+//! The clusters of an experiment: processes of this machine from a KVCluster's fields, nodes that run already (`endpoints`), or a KVCluster on Kubernetes.
 //! Invariants: one cluster of ours runs at a time; when it is stopped its processes are gone and its data is deleted, unless something failed.
+//! Not here: Kubernetes (`kubernetes`, `place`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::target::KnownCluster;
+#[cfg(feature = "kubectl")]
+use super::kubernetes;
+use super::place::{self, KUBERNETES, Place};
 use crate::endpoints::Endpoints;
 use crate::error::{Exit, Failure};
 use crate::input;
@@ -24,7 +28,7 @@ use crate::up::settle;
 use crate::up::signals::Signals;
 
 /// Fields of `cluster` that are no fields of a KVCluster's `spec`.
-const NAME: &str = "name";
+pub const NAME: &str = "name";
 const ENDPOINTS: &str = "endpoints";
 /// What must be said of nodes that run already: verdicts depend on it.
 const QUORUMS: [&str; 3] = ["replicationFactor", "readQuorum", "writeQuorum"];
@@ -37,10 +41,30 @@ pub struct Clusters {
     now: Option<(Map<String, Value>, Running)>,
 }
 
-struct Running {
-    cluster: KnownCluster,
-    /// Of processes of our own.
-    own: Option<Own>,
+enum Running {
+    /// Nodes that ran already.
+    Known(KnownCluster),
+    /// Processes of our own.
+    Own(KnownCluster, Own),
+    #[cfg(feature = "kubectl")]
+    Kubernetes(kubernetes::Running),
+}
+
+/// What runs are done against.
+pub enum Reached<'a> {
+    /// Nodes that this process reaches itself.
+    Here(&'a KnownCluster),
+    /// Pods, which a pod reaches.
+    #[cfg(feature = "kubectl")]
+    Kubernetes(&'a kubernetes::Running),
+}
+
+/// What the fields of `cluster` ask for.
+enum Wanted {
+    Endpoints,
+    Processes(Box<KVCluster>),
+    #[cfg_attr(not(feature = "kubectl"), allow(dead_code))]
+    Kubernetes(Place, Value),
 }
 
 struct Own {
@@ -61,25 +85,36 @@ pub fn manifest_fields(path: &Path) -> Result<Map<String, Value>, String> {
 
 /// Whether the cluster of every cell can be made; says which cannot, and why.
 pub fn check_all(experiment: &Experiment) -> Result<(), Failure> {
+    let refuse = |why: String| Failure::new(Exit::BadInput, why).hint("Nothing was started.");
     for cell in &experiment.grid.cells {
-        kvcluster(&cell.spec.cluster).map_err(|why| {
-            Failure::new(Exit::BadInput, format!("cell {}: cluster: {why}", cell.name)).hint("Nothing was started.")
-        })?;
+        let wanted = wanted(&cell.spec.cluster).map_err(|why| refuse(format!("cell {}: cluster: {why}", cell.name)))?;
+        if let Wanted::Kubernetes(place, _) = wanted {
+            place::check_same(experiment, &place).map_err(|why| refuse(format!("cluster: {why}")))?;
+            if cfg!(not(feature = "kubectl")) {
+                return Err(refuse(
+                    "cluster.kubernetes: this driftkv has no client of Kubernetes; build it with its usual features"
+                        .to_owned(),
+                ));
+            }
+        }
     }
     Ok(())
 }
 
-/// A manifest of the fields; `None`: nodes that run already.
-fn kvcluster(fields: &Map<String, Value>) -> Result<Option<KVCluster>, String> {
+fn wanted(fields: &Map<String, Value>) -> Result<Wanted, String> {
+    let place = Place::of(fields)?;
     let mut spec = fields.clone();
+    spec.remove(KUBERNETES);
     if let Some(endpoints) = spec.remove(ENDPOINTS) {
         let is_list = endpoints.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
         let is_whole = spec.len() == QUORUMS.len() && QUORUMS.iter().all(|name| spec.contains_key(*name));
         let why = "endpoints is a list of HOST:PORT; beside it stand replicationFactor, readQuorum and writeQuorum of that cluster, all three";
-        return if is_list && is_whole { Ok(None) } else { Err(why.to_owned()) };
+        return if is_list && is_whole && place.is_none() { Ok(Wanted::Endpoints) } else { Err(why.to_owned()) };
     }
     let name = spec.remove(NAME).unwrap_or_else(|| NAME_DEFAULT.into());
-    spec.entry("allowFaults").or_insert(true.into());
+    if place.as_ref().is_none_or(|place| place.cluster.is_none()) {
+        spec.entry("allowFaults").or_insert(true.into());
+    }
     let manifest = json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -87,10 +122,14 @@ fn kvcluster(fields: &Map<String, Value>) -> Result<Option<KVCluster>, String> {
         "spec": spec,
     });
     // Lines and columns would be those of this text, which nobody wrote.
-    parse_manifest(&manifest.to_string(), "").map(Some).map_err(|error| match error {
+    let cluster = parse_manifest(&manifest.to_string(), "").map_err(|error| match error {
         ManifestError::Syntax { message, .. } => message,
         ManifestError::Invalid { problems, .. } => problems.join("; "),
         ManifestError::Documents { .. } => error.to_string(),
+    })?;
+    Ok(match place {
+        None => Wanted::Processes(Box::new(cluster)),
+        Some(place) => Wanted::Kubernetes(place, manifest),
     })
 }
 
@@ -101,7 +140,7 @@ pub fn nodes(cluster: &KnownCluster) -> Vec<(String, String)> {
 
 impl Clusters {
     /// The cluster of `spec`: the one that runs if it is the same, else a new one in its place.
-    pub async fn of(&mut self, spec: &Spec) -> Result<&KnownCluster, Failure> {
+    pub async fn of(&mut self, spec: &Spec) -> Result<Reached<'_>, Failure> {
         let is_same = self.now.as_ref().is_some_and(|(fields, _)| *fields == spec.cluster);
         if !is_same {
             self.stop().await?;
@@ -109,14 +148,21 @@ impl Clusters {
             self.now = Some((spec.cluster.clone(), running));
         }
         match &self.now {
-            Some((_, running)) => Ok(&running.cluster),
+            Some((_, Running::Known(cluster) | Running::Own(cluster, _))) => Ok(Reached::Here(cluster)),
+            #[cfg(feature = "kubectl")]
+            Some((_, Running::Kubernetes(running))) => Ok(Reached::Kubernetes(running)),
             None => Err(Failure::failed("no cluster runs")),
         }
     }
 
     /// Stops what runs, if it is ours.
     pub async fn stop(&mut self) -> Result<(), Failure> {
-        let Some((_, Running { own: Some(own), .. })) = self.now.take() else { return Ok(()) };
+        let own = match self.now.take() {
+            Some((_, Running::Own(_, own))) => own,
+            #[cfg(feature = "kubectl")]
+            Some((_, Running::Kubernetes(running))) => return running.stop().await,
+            Some((_, Running::Known(_))) | None => return Ok(()),
+        };
         let _ = own.stop.send(());
         let killed = own.task.await.map_err(|error| Failure::failed(error.to_string()))?;
         if killed.is_empty() {
@@ -134,9 +180,16 @@ impl Clusters {
 
     async fn start(&mut self, fields: &Map<String, Value>) -> Result<Running, Failure> {
         let wrong = |why: String| Failure::new(Exit::BadInput, format!("cluster: {why}"));
-        match kvcluster(fields).map_err(wrong)? {
-            None => connect(fields).await,
-            Some(manifest) => {
+        match wanted(fields).map_err(wrong)? {
+            Wanted::Endpoints => connect(fields).await,
+            #[cfg(feature = "kubectl")]
+            Wanted::Kubernetes(place, manifest) => {
+                kubernetes::Running::start(&place, fields, &manifest).await.map(Running::Kubernetes)
+            }
+            // `check_all` has refused it.
+            #[cfg(not(feature = "kubectl"))]
+            Wanted::Kubernetes(..) => Err(wrong("kubernetes: this driftkv has no client of it".to_owned())),
+            Wanted::Processes(manifest) => {
                 if self.program.is_none() {
                     self.program = Some(find_program()?);
                 }
@@ -152,8 +205,7 @@ async fn connect(fields: &Map<String, Value>) -> Result<Running, Failure> {
     let list = fields.get(ENDPOINTS).and_then(Value::as_array).cloned().unwrap_or_default();
     let words = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let endpoints = Endpoints::of_clients(words)?;
-    let cluster = KnownCluster::find(&endpoints, true).await;
-    Ok(Running { cluster, own: None })
+    Ok(Running::Known(KnownCluster::find(&endpoints, true).await))
 }
 
 async fn start(manifest: &KVCluster, program: &Path) -> Result<Running, Failure> {
@@ -171,7 +223,7 @@ async fn start(manifest: &KVCluster, program: &Path) -> Result<Running, Failure>
     let task = tokio::spawn(keep(group, stopped));
     let own = Own { stop, task, directory };
     match settled {
-        Ok(()) => Ok(Running { cluster: KnownCluster::of_plan(&plan), own: Some(own) }),
+        Ok(()) => Ok(Running::Own(KnownCluster::of_plan(&plan), own)),
         Err(failure) => {
             let _ = own.stop.send(());
             let _ = own.task.await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Changes, Experiment, SpecError};
+use super::{Changes, Experiment, Source, SpecError};
 use crate::experiment::{explain, schedule};
 
 const SMALL: &str = "\
@@ -19,8 +19,8 @@ phases:
   faults: [{kind: partition, groups: [[lab-0], [\"*\"]]}]
 ";
 
-fn none(name: &str) -> Result<Map<String, Value>, String> {
-    Err(format!("{name}: there is no manifest"))
+fn none(source: Source<'_>) -> Result<Map<String, Value>, String> {
+    Err(format!("{source:?} is not there"))
 }
 
 fn read(text: &str) -> Result<Experiment, SpecError> {
@@ -127,10 +127,10 @@ fn faults_begin_and_end_with_their_phase_and_belong_to_their_run() {
 
 #[test]
 fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
-    let manifest = |_: &str| Ok(json!({"replicas": 5, "readQuorum": 1}).as_object().cloned().unwrap());
+    let manifest = |_: Source<'_>| Ok(json!({"replicas": 5, "readQuorum": 1}).as_object().cloned().unwrap());
     let text = SMALL.replace("{replicas: 3}", "{manifest: up.yaml, replicas: 7}")
         + "quick: {repetitions: 1, set: {phases.0.for: 1s}}\n";
-    let changes = Changes { is_quick: true, repetitions: Some(2), seed: Some(9) };
+    let changes = Changes { is_quick: true, repetitions: Some(2), seed: Some(9), kubernetes: None };
     let experiment = Experiment::read(&text, "small.yaml", changes, manifest).unwrap();
     assert_eq!((schedule::nodes(&experiment.spec), schedule::quorums(&experiment.spec).r), (Some(7), 1));
     assert_eq!((experiment.spec.repetitions, experiment.spec.seed), (2, 9));
@@ -139,4 +139,27 @@ fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
     assert_eq!(again.resolved.get("cluster"), experiment.resolved.get("cluster"), "a folder's spec is whole by itself");
     let quick = Changes { is_quick: true, ..Changes::default() };
     assert!(Experiment::read(SMALL, "small.yaml", quick, none).unwrap_err().to_string().contains("--quick"));
+}
+
+#[test]
+fn a_flag_takes_an_experiment_to_kubernetes_and_a_cluster_that_is_there_gives_its_fields() {
+    let read = |place: &Value, given: fn(Source<'_>) -> Result<Map<String, Value>, String>| {
+        let changes = Changes { kubernetes: place.as_object().cloned(), ..Changes::default() };
+        Experiment::read(SMALL, "small.yaml", changes, given).unwrap()
+    };
+    let made = read(&json!({}), none);
+    assert_eq!(made.resolved.pointer("/cluster"), Some(&json!({"replicas": 3, "kubernetes": {}})));
+    assert!(explain(&made).contains("3 nodes on Kubernetes, made for it"), "{}", explain(&made));
+    let found = read(&json!({"cluster": "demo", "namespace": "shop"}), |source| match source {
+        Source::Kubernetes(place) if place.get("namespace") == Some(&json!("shop")) => {
+            Ok(json!({"replicas": 5, "readQuorum": 1}).as_object().cloned().unwrap())
+        }
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(
+        (schedule::nodes(&found.spec), schedule::quorums(&found.spec).r),
+        (Some(3), 1),
+        "what the file says wins"
+    );
+    assert!(explain(&found).contains("3 nodes of the KVCluster demo on Kubernetes, namespace shop"));
 }

@@ -16,6 +16,10 @@ use driftkv_proto::{ADMIN_PORT, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
 use super::super::names::{LABEL_SERVICE, MANAGER, Names};
 
+/// On the pods of the laboratory's runs (`driftkv lab run --kubernetes`), with the cluster that each is for.
+const LAB: &str = "driftkv-lab";
+const LABEL_LAB_CLUSTER: &str = "driftkv.io/lab-cluster";
+
 /// Every port of a node, by name.
 pub(super) const PORTS: [(&str, u16); 4] =
     [("client", CLIENT_PORT), ("peer", PEER_PORT), ("admin", ADMIN_PORT), ("metrics", METRICS_PORT)];
@@ -55,8 +59,9 @@ pub(super) fn client_service(names: &Names) -> Service {
     service(names.cluster.clone(), names, &PORTS[..1], false)
 }
 
-/// Clients from anywhere, peers from the cluster, administration from the operator, metrics from anywhere; nothing else.
-pub(super) fn policy(names: &Names) -> NetworkPolicy {
+/// Clients from anywhere, peers from the cluster, administration from the operator and, where faults are allowed, from pods of the laboratory's
+/// runs beside it, metrics from anywhere; nothing else.
+pub(super) fn policy(names: &Names, allows_faults: bool) -> NetworkPolicy {
     let labels = |labels: std::collections::BTreeMap<String, String>| LabelSelector {
         match_labels: Some(labels),
         ..LabelSelector::default()
@@ -67,16 +72,22 @@ pub(super) fn policy(names: &Names) -> NetworkPolicy {
         pod_selector: Some(labels([("app.kubernetes.io/name".to_owned(), MANAGER.to_owned())].into())),
         ..NetworkPolicyPeer::default()
     };
-    let rule = |port: &str, from: Option<NetworkPolicyPeer>| NetworkPolicyIngressRule {
+    let runs = [("app.kubernetes.io/name", LAB), (LABEL_LAB_CLUSTER, names.cluster.as_str())];
+    let runs = NetworkPolicyPeer {
+        pod_selector: Some(labels(runs.map(|(key, value)| (key.to_owned(), value.to_owned())).into())),
+        ..NetworkPolicyPeer::default()
+    };
+    let admins = if allows_faults { vec![operator, runs] } else { vec![operator] };
+    let rule = |port: &str, from: Option<Vec<NetworkPolicyPeer>>| NetworkPolicyIngressRule {
         ports: Some(vec![NetworkPolicyPort {
             port: Some(IntOrString::String(port.to_owned())),
             protocol: Some("TCP".to_owned()),
             ..NetworkPolicyPort::default()
         }]),
-        from: from.map(|peer| vec![peer]),
+        from,
     };
     let ingress =
-        vec![rule("client", None), rule("peer", Some(nodes)), rule("admin", Some(operator)), rule("metrics", None)];
+        vec![rule("client", None), rule("peer", Some(vec![nodes])), rule("admin", Some(admins)), rule("metrics", None)];
     let spec = NetworkPolicySpec {
         pod_selector: Some(labels(names.selector())),
         policy_types: Some(vec!["Ingress".to_owned()]),

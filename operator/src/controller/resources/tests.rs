@@ -99,6 +99,22 @@ fn what_the_spec_says_of_pods_and_traces_reaches_them() {
 }
 
 #[test]
+fn runs_of_the_laboratory_reach_admin_ports_only_where_faults_are_allowed() {
+    let admins = |spec: Value| {
+        let policy = of(&objects(spec), Kind::NetworkPolicy).clone();
+        let rules = policy["spec"]["ingress"].as_array().unwrap().clone();
+        let admin = rules.into_iter().find(|rule| rule["ports"][0]["port"] == "admin").unwrap();
+        admin["from"].as_array().unwrap().clone()
+    };
+    let usual = admins(json!({"replicas": 3}));
+    assert_eq!(usual.len(), 1);
+    let [operator, runs] = admins(json!({"replicas": 3, "allowFaults": true})).try_into().unwrap();
+    assert_eq!(operator, usual[0]);
+    let labels = json!({"app.kubernetes.io/name": "driftkv-lab", "driftkv.io/lab-cluster": "demo"});
+    assert_eq!(runs, json!({"podSelector": {"matchLabels": labels}}), "of the same namespace only");
+}
+
+#[test]
 fn the_image_of_the_spec_wins_over_the_operators() {
     let image = |spec: Value| {
         let objects = objects(spec);
