@@ -211,10 +211,19 @@ impl Node {
         self.on_peer_lost(store, peer)
     }
 
-    /// It missed a deadline: ask others until it is heard again.
-    pub(crate) fn suspect(&mut self, node: Incarnation) {
+    /// It did not answer what it was asked at `since`. If it has answered something else meanwhile, a message was lost or it is busy: it is no
+    /// suspect, or a network that loses one message in twenty would have no quorum for a fifth of the time.
+    pub(crate) fn miss(&mut self, node: Incarnation, since: Time) {
         let Some(peer) = self.peers.peers.get_mut(&node) else { return };
         peer.missed_deadlines = peer.missed_deadlines.saturating_add(1);
+        if peer.answered_at <= since {
+            self.suspect(node);
+        }
+    }
+
+    /// Ask others until it is heard again.
+    pub(crate) fn suspect(&mut self, node: Incarnation) {
+        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
         if !std::mem::replace(&mut peer.is_suspect, true) {
             self.observe(Event::PeerSuspected(node));
         }

@@ -403,8 +403,8 @@ impl Node {
             self.fail_fetch(id, failure);
             return Ok(());
         }
-        for node in op.waiting.late(self.now, self.settings.replica_timeout_ms) {
-            self.suspect(node);
+        for (node, since) in op.waiting.late(self.now, self.settings.replica_timeout_ms) {
+            self.miss(node, since);
             self.replace_in_fetch(store, id, node, false)?;
         }
         self.advance_fetch(store, id)

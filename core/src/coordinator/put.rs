@@ -361,8 +361,8 @@ impl Node {
             let failure = op.quorum.failure(true, true);
             self.reply_to_put(id, Err(failure));
         }
-        for node in late {
-            self.suspect(node);
+        for (node, since) in late {
+            self.miss(node, since);
             self.replace_in_put(store, id, node, false)?;
         }
         self.advance_put(id);

@@ -55,10 +55,10 @@ impl Waiting {
         self.0.values().all(|asked| asked.is_late)
     }
 
-    /// Who was asked `patience_ms` ago or earlier and is not known to be late.
-    pub(crate) fn late(&self, now: Time, patience_ms: u64) -> Vec<Incarnation> {
+    /// Who was asked `patience_ms` ago or earlier and is not known to be late; and when each was asked.
+    pub(crate) fn late(&self, now: Time, patience_ms: u64) -> Vec<(Incarnation, Time)> {
         let is_late = |asked: &Asked| !asked.is_late && asked.since.plus(patience_ms) <= now;
-        self.0.iter().filter(|(_, asked)| is_late(asked)).map(|(node, _)| *node).collect()
+        self.0.iter().filter(|(_, asked)| is_late(asked)).map(|(node, asked)| (*node, asked.since)).collect()
     }
 
     /// When the next one is late.
@@ -112,7 +112,7 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.ask(A, Time(10), None);
         waiting.ask(B, Time(20), Some(Incarnation(9)));
-        assert_eq!((waiting.next_late(5), waiting.late(Time(15), 5)), (Some(Time(15)), vec![A]));
+        assert_eq!((waiting.next_late(5), waiting.late(Time(15), 5)), (Some(Time(15)), vec![(A, Time(10))]));
         assert_eq!((waiting.replace(A, false), waiting.replace(A, false)), (Some(A), None));
         assert_eq!((waiting.next_late(5), waiting.is_patient()), (Some(Time(25)), false));
         assert_eq!(waiting.replace(B, true), Some(Incarnation(9)));

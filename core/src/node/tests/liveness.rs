@@ -66,6 +66,23 @@ fn a_primary_that_hangs_beyond_a_short_deadline_is_suspected_and_gets_a_hint() {
 }
 
 #[test]
+fn one_lost_message_makes_no_suspect_of_a_primary_that_answers_others() {
+    let mut net = five();
+    let (owners, _) = net.owners();
+    net.cut.insert(owners[2]);
+    net.put(owners[0], 1, put_of("v", 1));
+    net.cut.clear();
+    net.pass(10);
+    net.put(owners[0], 2, put_of("w", 2));
+    let lost = Incarnation(owners[2] as u64 + 1);
+    net.pass(600);
+    assert!(net.nodes[owners[0]].is_reachable(lost), "it has answered the second put");
+    net.pass(3_000);
+    let record = net.nodes[owners[2]].load(&net.stores[owners[2]], &key()).unwrap().record;
+    assert_eq!(record.state.live_count(), 2, "what was lost came by a hint");
+}
+
+#[test]
 fn a_late_answer_counts_until_the_deadline() {
     let mut net = five();
     let (owners, fallbacks) = net.owners();
