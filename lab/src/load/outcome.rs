@@ -33,7 +33,7 @@ pub struct Outcome {
 }
 
 /// A look at a run that goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     /// Since the start.
     pub elapsed: Duration,
@@ -45,6 +45,10 @@ pub struct Progress {
     pub rate: f64,
     /// 99th percentile of the response since the last look; `None` if nothing was answered.
     pub p99: Option<Reading>,
+    /// Stale reads since the last look, and all that might have been: an estimate (`load/freshness.rs`).
+    pub stale: (u64, u64),
+    /// Faults that are open now, in words; of an experiment.
+    pub faults: Vec<String>,
 }
 
 impl Outcome {
@@ -55,6 +59,12 @@ impl Outcome {
 }
 
 impl Progress {
+    /// The share of stale reads since the last look; `None`: there was no read that might have been.
+    pub fn stale_share(&self) -> Option<f64> {
+        let (stale, reads) = self.stale;
+        (reads > 0).then(|| stale as f64 / reads as f64)
+    }
+
     pub(super) fn new(elapsed: Duration, interval: Duration, since: &Stats, total: &Stats) -> Self {
         let rate = since.ok() as f64 / interval.as_secs_f64().max(1e-9);
         Self {
@@ -63,6 +73,8 @@ impl Progress {
             errors: total.fail() + total.info(),
             rate,
             p99: since.all().0.quantile(0.99),
+            stale: since.stale(),
+            faults: Vec::new(),
         }
     }
 }
