@@ -13,6 +13,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
+/// Every value of each key, in the order in which they came.
+type Kept = Arc<Mutex<HashMap<Bytes, Vec<Bytes>>>>;
+
 /// A running server and what it saw.
 #[derive(Clone)]
 pub struct Fake {
@@ -20,7 +23,7 @@ pub struct Fake {
     stands_still: Arc<watch::Sender<bool>>,
     refusal: Arc<OnceLock<v1::Error>>,
     requests: Arc<AtomicU64>,
-    kept: Option<Arc<Mutex<HashMap<Bytes, Vec<Bytes>>>>>,
+    kept: Option<Kept>,
 }
 
 impl Fake {
@@ -33,7 +36,7 @@ impl Fake {
         Self::start_with(Some(Arc::default())).await
     }
 
-    async fn start_with(kept: Option<Arc<Mutex<HashMap<Bytes, Vec<Bytes>>>>>) -> Self {
+    async fn start_with(kept: Option<Kept>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let fake = Self {
