@@ -14,6 +14,7 @@ mod reader;
 mod tests;
 mod writer;
 
+pub(crate) use reader::{Line, next_line, parse};
 pub use reader::{ReadError, Reader};
 pub(crate) use writer::Writer;
 pub use writer::Written;
@@ -99,8 +100,12 @@ pub struct Record {
     pub status: Status,
     /// A word for the failure.
     pub error: Option<String>,
-    /// The node that coordinated it. Always `None`: any node may forward, and answers do not say who took over.
+    /// The node that coordinated it, or as a leader acknowledged it. Always `None` of this store: any node may forward, and answers do not say
+    /// who took over.
     pub coordinator: Option<String>,
+    /// Of a store with leaders: the term of the one that answered it; only of what was answered (`ok`). Absent of this store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
     /// How many replicas took part when it was decided.
     pub replicas: Option<Replicas>,
     /// The live siblings that a read brought.

@@ -17,6 +17,7 @@ use crate::run_dir::{FileError, HdrLogs, RunDir};
 
 mod ask;
 mod closed;
+mod freshness;
 mod health;
 mod latency;
 mod link;
@@ -37,6 +38,7 @@ pub use outcome::{OnProgress, Outcome, Progress};
 pub use sessions::Sessions;
 pub use verdict::Status;
 
+use freshness::Freshness;
 pub(crate) use link::Link;
 use meter::Meter;
 
@@ -56,7 +58,7 @@ pub struct Options {
     pub sessions: Option<Sessions>,
     /// Ends the run early when set.
     pub stop: Arc<AtomicBool>,
-    /// Called every second.
+    /// Called every second; with it, stale reads are estimated as they come.
     pub on_progress: Option<OnProgress>,
     /// Told when the run begins: the moment from which its times count.
     pub on_start: Option<oneshot::Sender<Instant>>,
@@ -109,6 +111,8 @@ struct Run {
     sessions: Sessions,
     filler: Filler,
     meter: Meter,
+    /// `None`: nobody watches.
+    freshness: Option<Freshness>,
     stop: Arc<AtomicBool>,
 }
 
@@ -186,6 +190,7 @@ impl Run {
             sessions,
             filler: Filler::new(options.run, plan.seed, plan.workload.value_bytes),
             meter: Meter::new(longest),
+            freshness: options.on_progress.is_some().then(Freshness::new),
             stop: Arc::clone(&options.stop),
             options: RunOptions { run: options.run, cluster: options.cluster, targets: endpoints.len() },
         })

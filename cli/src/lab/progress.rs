@@ -103,10 +103,46 @@ impl Goal {
     }
 }
 
-fn message(progress: &Progress) -> String {
+/// Rate, p99, stale share, errors and open faults of the last second, as both displays tell them.
+pub fn message(progress: &Progress) -> String {
     let errors = crate::style::count(progress.errors, "error");
-    match progress.p99 {
-        None => format!("nothing was answered, {errors}"),
-        Some(p99) => format!("{:.0}/s, p99 {p99}, {errors}", progress.rate),
+    let mut words = match progress.p99 {
+        None => vec!["nothing was answered".to_owned()],
+        Some(p99) => vec![format!("{:.0}/s", progress.rate), format!("p99 {p99}")],
+    };
+    words.extend(progress.stale_share().map(|share| format!("stale {:.2} %", share * 1e2)));
+    words.push(errors);
+    if !progress.faults.is_empty() {
+        words.push(format!("open: {}", progress.faults.join("; ")));
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Progress, message};
+
+    fn progress(stale: (u64, u64), faults: &[&str]) -> Progress {
+        Progress {
+            elapsed: Duration::from_secs(1),
+            ended: 7,
+            errors: 1,
+            rate: 120.4,
+            p99: None,
+            stale,
+            faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_told_and_nothing_else() {
+        assert_eq!(message(&progress((0, 0), &[])), "nothing was answered, 1 error");
+        assert_eq!(message(&progress((1, 80), &[])), "nothing was answered, stale 1.25 %, 1 error");
+        assert_eq!(
+            message(&progress((0, 80), &["pause a"])),
+            "nothing was answered, stale 0.00 %, 1 error, open: pause a"
+        );
     }
 }

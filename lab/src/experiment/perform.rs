@@ -15,7 +15,7 @@ use super::spec::Spec;
 use crate::check::{self, CheckError, Reading};
 use crate::convergence::Convergence;
 use crate::faults::{FaultRecord, nanos};
-use crate::load::{self, LoadError, OnProgress, Options, Outcome};
+use crate::load::{self, LoadError, OnProgress, Options, Outcome, Progress};
 use crate::plan::Plan;
 use crate::run_dir::{FileError, RunDir};
 use crate::target::Target;
@@ -96,6 +96,7 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         }
         None => None,
     };
+    let open = inject::Open::default();
     let (on_start, started) = oneshot::channel();
     let options = Options {
         run: setting.run,
@@ -103,10 +104,10 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         out: Some(setting.dir.clone()),
         stop: Arc::clone(&setting.stop),
         on_start: Some(on_start),
-        on_progress: setting.on_progress.take(),
+        on_progress: setting.on_progress.take().map(|on_progress| with_faults(on_progress, open.clone())),
         ..Options::default()
     };
-    let shared = inject::Shared { dir: setting.dir, say: setting.say, stop: &setting.stop };
+    let shared = inject::Shared { dir: setting.dir, say: setting.say, stop: &setting.stop, open: &open };
     let (outcome, injected, probed) = {
         let load = load::run(&plan, &clients, options);
         let beside = async {
@@ -143,6 +144,11 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         afterwards(spec, target, &clients, &setting, &mut performed).await?;
     }
     Ok(performed)
+}
+
+/// Tells `on_progress` of the faults that are open too.
+fn with_faults(mut on_progress: OnProgress, open: inject::Open) -> OnProgress {
+    Box::new(move |progress| on_progress(&Progress { faults: open.now(), ..progress.clone() }))
 }
 
 /// What only silence shows.

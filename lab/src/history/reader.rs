@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{END, Header, Record, VERSION};
+use crate::load::Status;
 
 /// The longest line: far beyond the siblings a key may have.
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -100,7 +101,7 @@ impl Iterator for Reader {
         self.line += 1;
         match next_line(&mut self.file) {
             Ok(Line::Whole(bytes)) => {
-                Some(parse(&bytes).map_err(|why| self.fail(format!("no record of an operation: {why}"))))
+                Some(record(&bytes).map_err(|why| self.fail(format!("no record of an operation: {why}"))))
             }
             Ok(Line::Torn(bytes)) => {
                 self.is_over = true;
@@ -116,14 +117,28 @@ impl Iterator for Reader {
     }
 }
 
-enum Line {
+fn record(line: &[u8]) -> Result<Record, String> {
+    let record: Record = parse(line)?;
+    match record.term {
+        Some(term) if record.status != Status::Ok => {
+            Err(format!("it was not answered, and has the term {term} of an answer"))
+        }
+        _ => Ok(record),
+    }
+}
+
+/// A line of a file that may have been written by somebody who was killed.
+pub(crate) enum Line {
+    /// With its end.
     Whole(Vec<u8>),
     /// So many bytes without an end; 0 at the end of the file.
     Torn(u64),
+    /// Longer than any line may be.
     TooLong,
 }
 
-fn next_line(file: &mut BufReader<File>) -> io::Result<Line> {
+/// The next line of `file`.
+pub(crate) fn next_line(file: &mut BufReader<File>) -> io::Result<Line> {
     let mut bytes = Vec::new();
     file.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
     Ok(match bytes.last() {
@@ -133,6 +148,7 @@ fn next_line(file: &mut BufReader<File>) -> io::Result<Line> {
     })
 }
 
-fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+/// `line` as JSON; else why it is not.
+pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }

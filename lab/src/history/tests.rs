@@ -49,6 +49,7 @@ fn record(seq: u64) -> Record {
         status: Status::Ok,
         error: None,
         coordinator: None,
+        term: None,
         replicas: Some(Replicas { primaries: 2, fallbacks: 0 }),
         returned: vec![Returned { value_id: "0.0".to_owned(), dot: None }],
         ctx_out: Some("Ag".to_owned()),

@@ -3,6 +3,7 @@
 
 mod atomicity;
 mod brute;
+mod leaders;
 mod linearizable;
 mod mutation;
 mod random;

@@ -36,7 +36,7 @@ impl Run {
                     retried.get_or_insert(failed);
                     tokio::time::sleep(wait).await;
                 }
-                result => return Step { op, sent, ended, attempts, retried, basis, result },
+                result => return Step { op, sent, ended, attempts, retried, basis, is_stale: None, result },
             }
         }
     }

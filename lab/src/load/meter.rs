@@ -28,6 +28,8 @@ pub struct Stats {
     lag: Latency,
     punctual: u64,
     late: u64,
+    reads: u64,
+    stale: u64,
 }
 
 /// The failures of one name.
@@ -68,6 +70,8 @@ pub(super) struct Sample {
     pub(super) failed: Option<Failed>,
     /// How its first attempt failed, if it was tried again.
     pub(super) retried: Option<Failed>,
+    /// Of a read that may be stale, whether it is.
+    pub(super) is_stale: Option<bool>,
 }
 
 impl Stats {
@@ -82,6 +86,8 @@ impl Stats {
             lag: Latency::new(Duration::from_secs(1)),
             punctual: 0,
             late: 0,
+            reads: 0,
+            stale: 0,
         }
     }
 
@@ -119,6 +125,12 @@ impl Stats {
     /// Operations that were not sent before the end of the schedule, not answered in time, or refused as too much; 0 without a schedule.
     pub fn late(&self) -> u64 {
         self.late
+    }
+
+    /// An estimate while the run went on: stale reads, and all that might have been (`load/freshness.rs`). None of both unless somebody
+    /// watched. What is judged afterwards is `staleness.rate`.
+    pub fn stale(&self) -> (u64, u64) {
+        (self.stale, self.reads)
     }
 
     /// Operations that were answered and done.
@@ -168,6 +180,8 @@ impl Stats {
         self.lag.add(&other.lag);
         self.punctual += other.punctual;
         self.late += other.late;
+        self.reads += other.reads;
+        self.stale += other.stale;
     }
 
     fn reset(&mut self) {
@@ -179,7 +193,7 @@ impl Stats {
         self.errors.clear();
         self.retried.clear();
         self.lag.reset();
-        (self.punctual, self.late) = (0, 0);
+        (self.punctual, self.late, self.reads, self.stale) = (0, 0, 0, 0);
     }
 
     fn record(&mut self, sample: &Sample, timeout: Duration) {
@@ -191,6 +205,8 @@ impl Stats {
             Action::Rmw => rmw,
         };
         op.record(sample, timeout);
+        self.reads += u64::from(sample.is_stale.is_some());
+        self.stale += u64::from(sample.is_stale == Some(true));
         if let Some(failed) = &sample.failed {
             self.errors.entry(failed.name).or_default().add(1, &failed.message);
         }

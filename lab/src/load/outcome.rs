@@ -35,7 +35,7 @@ pub struct Outcome {
 }
 
 /// A look at a run that goes on.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Progress {
     /// Since the start.
     pub elapsed: Duration,
@@ -47,6 +47,10 @@ pub struct Progress {
     pub rate: f64,
     /// 99th percentile of the response since the last look; `None` if nothing was answered.
     pub p99: Option<Reading>,
+    /// Stale reads since the last look, and all that might have been: an estimate (`load/freshness.rs`).
+    pub stale: (u64, u64),
+    /// Faults that are open now, in words; of an experiment.
+    pub faults: Vec<String>,
 }
 
 impl Outcome {
@@ -57,6 +61,12 @@ impl Outcome {
 }
 
 impl Progress {
+    /// The share of stale reads since the last look; `None`: there was no read that might have been.
+    pub fn stale_share(&self) -> Option<f64> {
+        let (stale, reads) = self.stale;
+        (reads > 0).then(|| stale as f64 / reads as f64)
+    }
+
     pub(super) fn new(elapsed: Duration, interval: Duration, since: &Stats, total: &Stats) -> Self {
         let rate = since.ok() as f64 / interval.as_secs_f64().max(1e-9);
         Self {
@@ -65,6 +75,8 @@ impl Progress {
             errors: total.fail() + total.info(),
             rate,
             p99: since.all().0.quantile(0.99),
+            stale: since.stale(),
+            faults: Vec::new(),
         }
     }
 }

@@ -9,12 +9,13 @@ use driftkv_proto::v1::{Achieved, GetReply, Intent, PutReply, Sibling};
 
 use super::Run;
 use super::ask::Call;
+use super::freshness::Before;
 use super::meter::Sample;
 use super::open::Due;
 use super::sessions::Seen;
 use super::verdict::{Failed, NOT_SENT, Status};
 use crate::history::Op;
-use crate::plan::{Action, PlannedOp, Writes};
+use crate::plan::{Action, PlannedOp, ValueId, Writes};
 
 /// How one request ended, and when it was sent.
 pub(super) struct Step {
@@ -27,6 +28,8 @@ pub(super) struct Step {
     pub(super) retried: Option<Failed>,
     /// What a write said that it replaces.
     pub(super) basis: Option<Basis>,
+    /// Of a read that may be stale, whether it is.
+    pub(super) is_stale: Option<bool>,
     pub(super) result: Result<Answer, Failed>,
 }
 
@@ -74,6 +77,7 @@ impl Run {
             // Two requests, one operation: from the first one's start to the second one's end.
             sample = Sample {
                 sent: first.sent,
+                is_stale: first.is_stale,
                 retried: first.retried.or(last.retried.clone()),
                 ..self::sample(op, due, Some(begun), &last)
             };
@@ -90,7 +94,8 @@ impl Run {
             Action::Delete => Op::Delete,
             Action::Rmw => Op::RmwGet,
         };
-        let step = Step { op: kind, sent: None, ended, attempts: 0, retried: None, basis: None, result: Err(NOT_SENT) };
+        let (sent, retried, basis, is_stale) = (None, None, None, None);
+        let step = Step { op: kind, sent, ended, attempts: 0, retried, basis, is_stale, result: Err(NOT_SENT) };
         self.meter.record(op.id.worker, &sample(op, Some(due), None, &step), self.plan.request.timeout);
         if let Some(history) = &self.history {
             history.push_blocking(self.record(op, Some(due), &step));
@@ -107,8 +112,10 @@ impl Run {
         let request = &self.plan.request;
         let options = GetOptions { mode: request.read_mode.into(), r: request.r, timeout: Some(request.timeout) };
         let call = Call::Get { bucket: &self.plan.workload.bucket, key, options };
-        let step = self.request(op, kind, None, &call).await;
+        let before = self.freshness.as_ref().and_then(|freshness| freshness.reading(op.key));
+        let mut step = self.request(op, kind, None, &call).await;
         if let Ok(answer) = &step.result {
+            step.is_stale = before.and_then(|before| self.is_stale(op, before, answer, step.ended));
             self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq));
         }
         step
@@ -119,13 +126,25 @@ impl Run {
         let options = self.put_options(op, &basis);
         let value = (kind != Op::Delete).then(|| self.filler.value(op.id));
         let call = Call::Write { bucket: &self.plan.workload.bucket, key, value, options };
+        let freshness = self.freshness.as_ref();
+        freshness.inspect(|all| all.writing(op.key, op.id, kind == Op::Delete, self.ns(Instant::now())));
         let step = self.request(op, kind, Some(basis), &call).await;
+        let status = step.result.as_ref().err().map_or(Status::Ok, |failed| failed.status);
+        let sent_ns = step.sent.map(|sent| self.ns(sent));
+        freshness.inspect(|all| all.wrote(op.key, op.id, sent_ns, self.ns(step.ended), status));
         match &step.result {
             Ok(answer) => self.sessions.learn(op.session, op.key, &answer.context, (self.options.run, op.seq)),
             Err(failed) if failed.status == Status::Info => self.sessions.forget(op.session, op.key),
             Err(_) => {}
         }
         step
+    }
+
+    /// `None`: it brought what this run did not write.
+    fn is_stale(&self, op: &PlannedOp, before: Before, answer: &Answer, ended: Instant) -> Option<bool> {
+        let own = |value: &Sibling| ValueId::of(&value.value).filter(|(run, _)| *run == self.options.run);
+        let values: Option<Vec<ValueId>> = answer.siblings.iter().map(|value| own(value).map(|(_, id)| id)).collect();
+        self.freshness.as_ref()?.is_stale(op.key, before, &values?, self.ns(ended))
     }
 
     fn basis(&self, op: &PlannedOp, seen: Option<Seen>) -> Basis {
@@ -160,5 +179,5 @@ impl Run {
 fn sample(op: &PlannedOp, due: Option<Due>, begun: Option<Instant>, step: &Step) -> Sample {
     let failed = step.result.as_ref().err().cloned();
     let (sent, ended, retried) = (step.sent, step.ended, step.retried.clone());
-    Sample { action: op.action, due, begun, sent, ended, failed, retried }
+    Sample { action: op.action, due, begun, sent, ended, failed, retried, is_stale: step.is_stale }
 }

@@ -41,6 +41,7 @@ impl Run {
             status: failed.map_or(Status::Ok, |failed| failed.status),
             error: failed.map(|failed| failed.name.to_owned()),
             coordinator: None,
+            term: None,
             replicas: replicas.or(failed.and_then(|failed| failed.replicas)),
             returned: returned
                 .map(|sibling| Returned { value_id: self.filler.name(&sibling.value), dot: None })
@@ -66,7 +67,8 @@ impl Run {
         }
     }
 
-    fn ns(&self, when: Instant) -> u64 {
+    /// As histories tell times.
+    pub(super) fn ns(&self, when: Instant) -> u64 {
         u64::try_from(when.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -4,8 +4,8 @@
 mod fake;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,9 +13,12 @@ use driftkv_proto::v1::ErrorCode;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
-use super::{LoadError, Options, Outcome, Sessions, run};
+use super::{LoadError, Options, Outcome, Progress, Sessions, run};
 use crate::history::{Intent, Op, Reader, Record};
-use crate::plan::{Arrivals, Mix, Pace, Plan, Request, Until, Workload};
+use crate::judges::Budget;
+use crate::judges::linearizable::Choice;
+use crate::offline;
+use crate::plan::{Arrivals, Mix, Pace, Plan, Request, Until, Workload, Writes};
 use crate::run_dir::RunDir;
 use fake::Fake;
 
@@ -201,6 +204,33 @@ async fn contexts_are_handed_on_to_the_next_run() {
         let expected = if run == 1 { Intent::OverwriteAll } else { Intent::WithContext };
         assert_eq!((first.intent, first.seq), (expected, None), "run {run}: an earlier run's answer has no seq here");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stale_share_that_is_told_meanwhile_is_the_one_that_is_judged_afterwards() {
+    let (fake, home) = (Fake::start_stale().await, tempfile::TempDir::new().unwrap());
+    let dir = RunDir::create(&home.path().join("run")).unwrap();
+    let mut plan = plan(Pace::Closed { until: Until::Ops(8_000) });
+    plan.workload.mix = Mix { get: 5, put: 4, delete: 0, rmw: 1 };
+    plan.workload.writes = Writes::Overwrite;
+    let told = Arc::new(Mutex::new((0, 0)));
+    let sum = Arc::clone(&told);
+    let on_progress = move |progress: &Progress| {
+        let mut sum = sum.lock().unwrap();
+        *sum = (sum.0 + progress.stale.0, sum.1 + progress.stale.1);
+    };
+    let options = Options { out: Some(dir.clone()), on_progress: Some(Box::new(on_progress)), ..Options::default() };
+    let outcome = load(&plan, &fake, options).await;
+    let (stale, reads) = outcome.stats.stale();
+    assert_eq!(*told.lock().unwrap(), (stale, reads), "each look tells what is new");
+    let verdict = offline::judge(dir.path(), None, &Budget::default(), Choice::Fastest).unwrap();
+    let judged = verdict.stale_in_real_time;
+    assert!(judged.stale > 300, "{judged:?}");
+    // A write is known to be over a moment after it was.
+    assert!(reads.abs_diff(judged.reads) * 100 <= judged.reads, "{reads} reads, judged {}", judged.reads);
+    assert!(stale <= judged.stale && stale * 100 >= judged.stale * 97, "{stale} stale, judged {}", judged.stale);
+    let unwatched = load(&plan, &fake, Options::default()).await;
+    assert_eq!(unwatched.stats.stale(), (0, 0));
 }
 
 /// Every context that a write carried is one that the operation it names was answered with.

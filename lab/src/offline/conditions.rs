@@ -46,7 +46,8 @@ impl Conditions {
     /// Whether `property` is promised; `None`: the history does not say.
     pub fn promise(&self, property: Property) -> Option<bool> {
         match property {
-            Property::Written => Some(true),
+            // Who tells terms promises what they are for.
+            Property::Written | Property::OneLeader => Some(true),
             Property::Fresh | Property::ReadYourWrites => self.overlap(),
             Property::MonotonicReads => Some(self.is_monotonic() && self.sloppy_answers == 0),
             Property::MonotonicWrites | Property::WritesFollowReads | Property::Linearizable => Some(false),

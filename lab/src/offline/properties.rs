@@ -20,11 +20,13 @@ pub enum Property {
     WritesFollowReads,
     /// Some order of all operations, each within its interval, explains all answers.
     Linearizable,
+    /// Of a store with leaders: a term has one, and an older leader harms nobody.
+    OneLeader,
 }
 
 impl Property {
     /// All, in the order in which they are told.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Written,
         Self::Fresh,
         Self::ReadYourWrites,
@@ -32,6 +34,7 @@ impl Property {
         Self::MonotonicWrites,
         Self::WritesFollowReads,
         Self::Linearizable,
+        Self::OneLeader,
     ];
 
     /// What people call it.
@@ -44,6 +47,7 @@ impl Property {
             Self::MonotonicWrites => "monotonic-writes",
             Self::WritesFollowReads => "writes-follow-reads",
             Self::Linearizable => "linearizable",
+            Self::OneLeader => "one-leader",
         }
     }
 
@@ -57,6 +61,9 @@ impl Property {
             Self::MonotonicWrites => "whoever sees a write sees what its session wrote before",
             Self::WritesFollowReads => "whoever sees a write sees what its session had read before",
             Self::Linearizable => "some order of all operations, each within its interval, explains all answers",
+            Self::OneLeader => {
+                "of a store with leaders: a term has one, and an older leader harms nobody; unknown of a history without terms"
+            }
         }
     }
 }
@@ -99,6 +106,11 @@ impl Judged {
             _ => Outcome::Violated,
         };
         Self { property, is_expected: Some(false), outcome, opportunities, violations, unknown_keys }
+    }
+
+    /// `property` is expected, and the history has nothing to judge it by.
+    pub(super) fn untold(property: Property) -> Self {
+        Self { outcome: Outcome::Unknown, ..Self::new(property, 0, 0, 0) }
     }
 
     /// What it makes of the run.

@@ -7,17 +7,18 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::findings::{self, Findings};
+use super::leaders::{self, Leaders};
 use super::measures::{Distance, Example, StaleReads, Values, example};
 use super::register::{as_register, is_register};
 use super::{Conditions, Judged, Outcome, Property};
 use crate::history::{ReadError, Record};
 use crate::import::{self, RunHistory};
-use crate::judges::Budget;
 use crate::judges::account::{Account, Key, Names};
 use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
 use crate::judges::siblings;
 use crate::judges::staleness::{self, Revived, Staleness};
+use crate::judges::{self, Budget};
 
 /// All that is found of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +55,9 @@ pub struct RunVerdict {
     pub siblings: Report,
     /// Gamma and Delta of the registers.
     pub distance: Distance,
+    /// Of a store with leaders; `None`: nothing tells of any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaders: Option<Leaders>,
 }
 
 /// What was not judged.
@@ -95,23 +99,27 @@ pub(crate) fn judge_with(
 ) -> Result<(RunVerdict, Findings), ReadError> {
     let path = if directory.is_file() { directory.to_owned() } else { directory.join("history.jsonl") };
     let mut conditions = Conditions::default();
-    let (mut line, mut doubtful) = (1, HashSet::new());
+    let (mut line, mut doubtful, mut known) = (1, HashSet::new(), judges::leaders::Leaders::default());
     let history = import::read_run(&path, |record| {
         line += 1;
         conditions.add(record);
         if record.attempts > 1 {
             doubtful.insert(line);
         }
+        leaders::note(&mut known, line, record);
         look(line, record);
     })?;
     conditions.read_mode.clone_from(&history.header.read_mode);
-    Ok(judged(history, conditions, &doubtful, expected, budget, choice))
+    let has_samples = leaders::add_samples(&mut known, &path, &history.header.run)?;
+    let leaders = leaders::told(&history.imported.account, &known, has_samples);
+    Ok(judged(history, conditions, &doubtful, leaders, expected, budget, choice))
 }
 
 fn judged(
     history: RunHistory,
     conditions: Conditions,
     doubtful: &HashSet<u64>,
+    leaders: Option<Leaders>,
     expected: Option<&[Property]>,
     budget: &Budget,
     choice: Choice,
@@ -142,6 +150,7 @@ fn judged(
     drop(shared.keys);
     let linearizability = Linearizability::of(account, budget, choice);
     let mut properties = properties(&conditions, &staleness, &values, &sessions, &linearizability, &left_out);
+    properties.extend(one_leader(leaders.as_ref(), &left_out, expected));
     for judged in &mut properties {
         judged.is_expected = match expected {
             Some(expected) => Some(judged.property == Property::Written || expected.contains(&judged.property)),
@@ -166,6 +175,7 @@ fn judged(
         registers,
         siblings,
         distance,
+        leaders,
     };
     let nearby = findings::nearby(&verdict, &judged);
     (verdict, Findings { header, real_time: staleness.real_time, false_siblings, nearby })
@@ -211,35 +221,49 @@ fn properties(
     let unjudged = left.keys_of_others + left.keys_too_large;
     let guarantee = |of: &Guarantee| (of.opportunities, of.violations, unjudged);
     let across = |of: &Guarantee| (of.opportunities, of.violations, unjudged + sessions.undecided_across);
-    let of = |property| match property {
-        Property::Written => (values.reads, values.phantom + values.future, left.keys_without_lines),
-        Property::Fresh => {
-            let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
-            // A read may be wrong by several definitions: it is counted by the one that finds most of them.
-            let stale = real_time.stale.max(causal.stale).max(revived);
-            (real_time.reads.max(causal.reads), stale, unjudged)
-        }
-        Property::ReadYourWrites => guarantee(&sessions.read_your_writes),
-        Property::MonotonicReads => guarantee(&sessions.monotonic_reads),
-        Property::MonotonicWrites => across(&sessions.monotonic_writes),
-        Property::WritesFollowReads => across(&sessions.writes_follow_reads),
-        Property::Linearizable => {
-            let [valid, invalid, unknown] = [
-                registers.valid + siblings.valid,
-                registers.invalid + siblings.invalid,
-                registers.unknown + siblings.unknown,
-            ]
-            .map(|count| count as u64);
-            (valid + invalid + unknown, invalid, unknown + left.keys_of_others)
-        }
+    let of = |property| {
+        Some(match property {
+            Property::Written => (values.reads, values.phantom + values.future, left.keys_without_lines),
+            Property::Fresh => {
+                let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
+                // A read may be wrong by several definitions: it is counted by the one that finds most of them.
+                let stale = real_time.stale.max(causal.stale).max(revived);
+                (real_time.reads.max(causal.reads), stale, unjudged)
+            }
+            Property::ReadYourWrites => guarantee(&sessions.read_your_writes),
+            Property::MonotonicReads => guarantee(&sessions.monotonic_reads),
+            Property::MonotonicWrites => across(&sessions.monotonic_writes),
+            Property::WritesFollowReads => across(&sessions.writes_follow_reads),
+            Property::Linearizable => {
+                let [valid, invalid, unknown] = [
+                    registers.valid + siblings.valid,
+                    registers.invalid + siblings.invalid,
+                    registers.unknown + siblings.unknown,
+                ]
+                .map(|count| count as u64);
+                (valid + invalid + unknown, invalid, unknown + left.keys_of_others)
+            }
+            // Of some runs only.
+            Property::OneLeader => return None,
+        })
     };
     Property::ALL
         .into_iter()
-        .map(|property| {
-            let (opportunities, violations, unknown) = of(property);
-            Judged::new(property, opportunities, violations, unknown)
+        .filter_map(|property| {
+            let (opportunities, violations, unknown) = of(property)?;
+            Some(Judged::new(property, opportunities, violations, unknown))
         })
         .collect()
+}
+
+/// Said only where something tells of leaders, or somebody expects it.
+fn one_leader(leaders: Option<&Leaders>, left: &Left, expected: Option<&[Property]>) -> Option<Judged> {
+    let property = Property::OneLeader;
+    let is_expected = expected.is_some_and(|expected| expected.contains(&property));
+    match leaders {
+        Some(told) => Some(Judged::new(property, told.answered, told.violations(), left.keys_of_others)),
+        None => is_expected.then(|| Judged::untold(property)),
+    }
 }
 
 fn examples(account: &Account, sessions: &Sessions) -> Vec<Example> {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Distance, Example, Judged, Outcome, Property, RunVerdict, Spread, StaleReads};
+use super::{Distance, Example, Judged, Leaders, Outcome, Property, RunVerdict, Spread, StaleReads};
 use crate::judges::Verdict;
 use crate::judges::linearizable::{Finding, Report, Shown};
 
@@ -32,7 +32,9 @@ impl fmt::Display for RunVerdict {
         report(out, "plain registers, by zones", &self.registers)?;
         report(out, "siblings or deletes, by search", &self.siblings)?;
         distance(out, &self.distance)?;
+        self.leaders.iter().try_for_each(|told| leaders(out, told))?;
         let examples = [&self.value_examples, &self.session_examples].into_iter().flatten();
+        let examples = examples.chain(self.leaders.iter().flat_map(|told| &told.examples));
         examples.chain(self.distance.worst.iter()).try_for_each(|shown| write!(out, "\n{}", example(shown)))?;
         // Most reads that are stale by one definition are so by the other.
         let kinds = [&self.stale_in_real_time.examples, &self.stale_by_causes.examples];
@@ -127,6 +129,10 @@ fn line(judged: &Judged) -> String {
     let what = match judged.property {
         Property::Linearizable => "keys",
         Property::MonotonicWrites | Property::WritesFollowReads => "chances",
+        Property::OneLeader if judged.outcome == Outcome::Unknown && judged.unknown_keys == 0 => {
+            return format!("{:<20} unknown   the history has no terms", judged.property.name());
+        }
+        Property::OneLeader => "answers",
         _ => "reads",
     };
     let mut text =
@@ -202,8 +208,20 @@ fn distance(out: &mut fmt::Formatter<'_>, distance: &Distance) -> fmt::Result {
     )
 }
 
+fn leaders(out: &mut fmt::Formatter<'_>, told: &Leaders) -> fmt::Result {
+    let by = match told.is_client_only {
+        true => "by what clients were told alone: no samples of the nodes".to_owned(),
+        false if told.together_ns > 0 => format!("two led at once for {} or more", ms(told.together_ns)),
+        false => "by answers and samples".to_owned(),
+    };
+    writeln!(out, "leaders: {}; {} terms; {by}", told.sentence(), told.terms)
+}
+
 fn example(example: &Example) -> String {
-    let head = format!("key {}: {}\n", example.key, example.why);
+    let head = match example.key.is_empty() {
+        true => format!("{}\n", example.why),
+        false => format!("key {}: {}\n", example.key, example.why),
+    };
     head + &example.operations.iter().map(operation).collect::<String>()
 }
 

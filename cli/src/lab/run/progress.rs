@@ -1,4 +1,5 @@
-//! How an experiment is doing: a bar on a terminal, else a line a run; always on stderr. Rate, p99 and errors of the run under way, faults as they begin, time left.
+//! How an experiment is doing: a bar on a terminal, else a line a run and one every ten seconds of it; always on stderr. Rate, p99, stale share
+//! and errors of the run under way, faults that are open, time left.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +11,12 @@ use driftkv_lab::load::OnProgress;
 use driftkv_lab::offline::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::lab::progress::message;
 use crate::style::{count, note};
 
 const TEMPLATE: &str = "{bar:24} {percent:>3} % {msg}";
+/// Between two lines of a run where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows it.
 pub struct Progress {
@@ -87,8 +91,7 @@ impl Progress {
         let facts = [("p99", "latency.all.p99_ms"), ("stale", "staleness.rate")];
         let facts: Vec<String> =
             facts.iter().filter_map(|(word, name)| Some(format!("{word} {}", metric(name)?))).collect();
-        let left =
-            state.time_left().map_or_else(String::new, |left| format!(", {:.1} min left", left.as_secs_f64() / 60.0));
+        let left = state.time_left().map_or_else(String::new, |left| format!(", {}", time_left(left)));
         let line = format!("{:>4}/{} {}: {word}, {}{left}", state.over, self.runs, state.label, facts.join(", "));
         match &self.bar {
             // On a terminal only what a person should look at.
@@ -102,19 +105,23 @@ impl Progress {
     pub fn watch(&self) -> OnProgress {
         let (label, over, left) = {
             let state = self.state();
-            (state.label.clone(), state.over, state.time_left())
+            (state.label.clone(), state.over, state.time_left().unwrap_or(state.left))
         };
-        let bar = self.bar.clone();
-        let left = left.map_or_else(String::new, |left| format!(", {:.0} min left", left.as_secs_f64() / 60.0));
+        let (bar, mut said) = (self.bar.clone(), Duration::ZERO);
         Box::new(move |progress| {
-            let Some(bar) = &bar else { return };
-            let p99 = progress.p99.map_or_else(|| "nothing was answered".to_owned(), |p99| format!("p99 {p99}"));
-            bar.set_position(over * 1_000);
-            bar.set_message(format!(
-                "{label}: {:.0}/s, {p99}, {}{left}",
-                progress.rate,
-                count(progress.errors, "error")
-            ));
+            let left = left.saturating_sub(progress.elapsed);
+            let message = format!("{label}: {}, {}", message(progress), time_left(left));
+            match &bar {
+                Some(bar) => {
+                    bar.set_position(over * 1_000);
+                    bar.set_message(message);
+                }
+                None if progress.elapsed >= said + LINE_INTERVAL => {
+                    said = progress.elapsed;
+                    note(&format!("{:6.1} s of {message}", progress.elapsed.as_secs_f64()));
+                }
+                None => {}
+            }
         })
     }
 
@@ -132,6 +139,10 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn time_left(left: Duration) -> String {
+    format!("{:.1} min left", left.as_secs_f64() / 60.0)
 }
 
 impl State {

@@ -1,7 +1,9 @@
 //! Faults of a run in their time: begun with their phase, seen to take effect, ended with it.
 //! Invariants: times in records are those of evidence, not of the schedule; what was not begun is not ended, and makes the run inconclusive.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use driftkv_proto::faults::Fault;
@@ -20,6 +22,30 @@ pub(super) struct Shared<'a> {
     pub(super) dir: &'a RunDir,
     pub(super) say: &'a (dyn Fn(&str) + Sync),
     pub(super) stop: &'a AtomicBool,
+    pub(super) open: &'a Open,
+}
+
+/// The faults that are open now, for whoever looks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Open(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl Open {
+    fn begin(&self, id: &str, faults: &[String]) {
+        self.lock().insert(id.to_owned(), faults.to_vec());
+    }
+
+    fn end(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// In words.
+    pub(super) fn now(&self) -> Vec<String> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What became of them.
@@ -82,6 +108,7 @@ impl Injected {
                 );
                 let faults: Vec<String> = window.experiment.faults.iter().map(Fault::describe).collect();
                 (shared.say)(&format!("{}: {}", window.phase, faults.join("; ")));
+                shared.open.begin(&id, &faults);
                 self.add(record, shared);
             }
             Err(error) => {
@@ -114,6 +141,7 @@ impl Injected {
     async fn heal<T: Target>(&mut self, target: &T, started: Instant, window: &Window, shared: &Shared<'_>) {
         let (requested_ns, id) = (nanos(started.elapsed()), window.experiment.id.clone());
         let evidence = target.clear(&id).await;
+        shared.open.end(&id);
         for Evidence { node, state, .. } in &evidence {
             if let State::Unknown(why) = state {
                 self.trouble
@@ -174,5 +202,78 @@ impl Seen {
             true => "all nodes reach each other".to_owned(),
             false => [silent, pairs].concat().join(", "),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::load::Quorums;
+    use crate::target::TargetNode;
+
+    /// Has no nodes, and notes which faults are open whenever it is asked for anything.
+    struct Observant {
+        open: Open,
+        seen: Mutex<Vec<Vec<String>>>,
+    }
+
+    impl Observant {
+        fn look(&self) {
+            self.seen.lock().unwrap().push(self.open.now());
+        }
+    }
+
+    impl Target for Observant {
+        type Error = String;
+
+        fn nodes(&self) -> &[TargetNode] {
+            &[]
+        }
+
+        fn quorums(&self) -> Quorums {
+            Quorums::default()
+        }
+
+        async fn apply(&self, experiment: &str) -> Result<String, String> {
+            self.look();
+            if experiment.contains("refused") { Err("no".to_owned()) } else { Ok(String::new()) }
+        }
+
+        async fn clear(&self, _: &str) -> Vec<Evidence> {
+            self.look();
+            Vec::new()
+        }
+
+        async fn statuses(&self) -> Answers<v1::StatusReply> {
+            Vec::new()
+        }
+
+        async fn digests(&self) -> Answers<v1::DigestsReply> {
+            Vec::new()
+        }
+    }
+
+    fn window(id: &str, from_ms: u64, to_ms: u64) -> Window {
+        let text =
+            format!("{{id: {id}, for: 1s, faults: [{{kind: slow-disk, node: a, law: exponential, mean: 9ms}}]}}");
+        let experiment = driftkv_proto::faults::Experiment::parse(&text).unwrap();
+        let (from, to) = (Duration::from_millis(from_ms), Duration::from_millis(to_ms));
+        Window { phase: "slow".to_owned(), from, to, text, experiment }
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_open_from_when_it_was_applied_until_it_is_healed_and_one_that_was_refused_never() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = RunDir::create(&home.path().join("run")).unwrap();
+        let (open, stop) = (Open::default(), AtomicBool::new(false));
+        let shared = Shared { dir: &dir, say: &|_| {}, stop: &stop, open: &open };
+        let windows = [window("first", 0, 10), window("refused", 20, 30)];
+        let target = Observant { open: open.clone(), seen: Mutex::default() };
+        let injected = all(&target, Instant::now(), &windows, &shared).await;
+        let fault = "slow-disk a: exponential, mean 9ms".to_owned();
+        assert_eq!(*target.seen.lock().unwrap(), [vec![], vec![fault], vec![]], "applied, cleared, refused");
+        assert_eq!(open.now(), Vec::<String>::new());
+        assert_eq!(injected.trouble, ["phase slow: its faults did not begin: no"]);
     }
 }

@@ -72,7 +72,7 @@ async fn run(args: &JobArgs, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         seed: args.seed,
         run: rand::random(),
         stop: Arc::clone(stop),
-        on_progress: Some(Box::new(|progress| drop(Told::Progress(*progress).print()))),
+        on_progress: Some(Box::new(|progress| drop(Told::Progress(progress.clone()).print()))),
         say: &say,
     };
     let performed = perform(&cell.spec, &target, setting).await;
