@@ -61,6 +61,8 @@ pub async fn run(args: &RunArgs) -> Result<(), Failure> {
             };
             let experiment = read(file, changes)?;
             local::check_all(&experiment)?;
+            #[cfg(feature = "kubectl")]
+            kubernetes::check(&experiment).await?;
             let folder = Folder::create(args.out.as_deref(), file, &experiment)?;
             (experiment, folder)
         }

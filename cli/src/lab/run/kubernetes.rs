@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use driftkv_lab::experiment::record::RunRecord;
-use driftkv_lab::experiment::{Cell, Spec, schedule};
+use driftkv_lab::experiment::{Cell, Experiment, Spec, schedule};
 use driftkv_lab::load::OnProgress;
 use driftkv_lab::run_dir::RunDir;
 use k8s_openapi::api::core::v1::Pod;
@@ -52,6 +52,26 @@ pub async fn fields(place: &Value) -> Result<Map<String, Value>, Failure> {
     Ok(fields)
 }
 
+/// Whether the KVCluster that the experiment names is as its cells ask. Errors: it is not, and nothing was started.
+pub async fn check(experiment: &Experiment) -> Result<(), Failure> {
+    // All cells ask for the same one (`place::check_same`).
+    let Some(cell) = experiment.grid.cells.first() else { return Ok(()) };
+    let asked = &cell.spec.cluster;
+    let place = Place::of(asked).map_err(|why| Failure::new(Exit::BadInput, why))?;
+    let Some(Place { cluster: Some(name), .. }) = &place else { return Ok(()) };
+    let there = fields(asked.get(super::place::KUBERNETES).unwrap_or(&Value::Null)).await?;
+    match differs(asked, &there.into()) {
+        None => Ok(()),
+        Some(why) => Err(other(name, &why)),
+    }
+}
+
+fn other(name: &str, why: &str) -> Failure {
+    Failure::new(Exit::BadInput, format!("cluster: {why}")).hint(format!(
+        "The laboratory does not change the KVCluster {name}; without kubernetes.cluster it makes one of its own."
+    ))
+}
+
 async fn open(place: &Place) -> Result<Site, Failure> {
     let (namespace, context) = (place.namespace.clone(), place.context.clone());
     Site::open(&Which { namespace, context, ..Which::default() }).await
@@ -68,9 +88,7 @@ impl Running {
         let cluster = Cluster::find(&site, Some(name)).await?;
         let spec = cluster.object.pointer("/spec").cloned().unwrap_or_default();
         if let Some(why) = differs(fields, &spec) {
-            return Err(Failure::new(Exit::BadInput, format!("cluster: {why}")).hint(format!(
-                "The laboratory does not change the KVCluster {name}; without kubernetes.cluster it makes one of its own."
-            )));
+            return Err(other(name, &why));
         }
         if !made::is_ready(&cluster) {
             return Err(Failure::unavailable(format!("the KVCluster {name} is not Ready"))

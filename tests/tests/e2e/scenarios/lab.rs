@@ -115,7 +115,7 @@ fn made(site: &Site, home: &Path) {
     }
     let results: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
     assert_eq!(results["outcome"], "holds", "{results}");
-    say("an experiment on a cluster that was made for it: a cut seen and healed, nothing lost, nothing left");
+    say("an experiment on a cluster made for it: a cut seen and healed, nothing lost, nothing left".to_owned());
     nothing_left(site, 0);
 }
 
@@ -150,6 +150,7 @@ fn refused(site: &Site, home: &Path) {
     let other = experiment(home, "demo", "{readQuorum: 1}", "2s");
     let (code, said) = run(site, &other, &home.join("other"), &["--cluster", "demo"]);
     assert!(code == 64 && said.error.contains("readQuorum is to be 1, and the KVCluster has 2"), "{code} {said:?}");
+    assert!(!home.join("other").exists(), "nothing was started, so nothing is to be gone on with");
     let (code, said) = run(site, &other, &home.join("nobody"), &["--cluster", "nobody"]);
     assert!(code == 64 && said.error.contains("there is no KVCluster nobody"), "{code} {said:?}");
     kube::kubectl(&["label", "namespace", &site.namespace, "chaos.driftkv.io/allowed-"]);
