@@ -110,9 +110,12 @@ pub struct JobArgs {
     /// The cell
     #[arg(long)]
     pub cell: String,
-    /// Of the run
+    /// Of the run's plan and its faults
     #[arg(long)]
     pub seed: u64,
+    /// Names the run
+    #[arg(long)]
+    pub run: u64,
     /// The KVCluster, in the pod's namespace
     #[arg(long)]
     pub cluster: String,

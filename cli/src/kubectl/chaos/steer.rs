@@ -61,16 +61,17 @@ async fn begun(site: &Site, before: &Cluster, text: &str, experiment: &Experimen
     }
 }
 
-/// Takes the annotation away if it asks for the experiment `id`, and waits until no node has it. Errors: some node may still have it.
-pub async fn end(site: &Site, name: &str, id: &str) -> Result<(), Failure> {
+/// Takes the annotation away if it asks for an experiment whose id `is_ours`, and waits until no node has it. Errors: some node may still have it.
+pub async fn end(site: &Site, name: &str, is_ours: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let asked = Instant::now();
     let before = Cluster::find(site, Some(name)).await?;
     let text = before.text(picture::ANNOTATION_POINTER);
-    if Experiment::parse(text).is_ok_and(|asked| asked.id == id) {
+    if Experiment::parse(text).is_ok_and(|asked| is_ours(&asked.id)) {
         take_back(site, &before, text).await?;
     }
     loop {
-        if look(site, name, asked).await?.is_some_and(|now| follow::is_settled(&now)) {
+        let now = look(site, name, asked).await?;
+        if now.is_some_and(|now| follow::is_settled(&now) || !is_ours(now.text("/status/chaos/id"))) {
             return Ok(());
         }
         if asked.elapsed() > SILENT_MAX {

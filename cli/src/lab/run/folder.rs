@@ -14,6 +14,7 @@ use driftkv_lab::offline::Outcome;
 use driftkv_lab::run_dir::RunDir;
 use serde_json::{Map, Value};
 
+use super::place::KUBERNETES;
 use crate::error::{Exit, Failure};
 use crate::input;
 use crate::style::shell;
@@ -57,7 +58,7 @@ impl Folder {
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
             file: file.display().to_string(),
             is_quick: experiment.is_quick,
-            environment: environment(),
+            environment: environment(&experiment.spec.cluster),
         };
         let folder = Self { path, about };
         let spec = serde_saphyr::to_string(&experiment.resolved).map_err(|error| Failure::failed(error.to_string()))?;
@@ -161,21 +162,37 @@ fn bad(message: impl Into<String>) -> Failure {
     Failure::new(Exit::BadInput, message)
 }
 
-/// Of this machine, as far as it bears on the numbers.
-fn environment() -> Vec<(String, String)> {
+/// What bears on the numbers: of this machine, unless the nodes and the load are on others.
+fn environment(cluster: &Map<String, Value>) -> Vec<(String, String)> {
+    let program = ("driftkv", Some(env!("CARGO_PKG_VERSION").to_owned()));
+    let Some(place) = cluster.get(KUBERNETES) else { return facts(&[&[program][..], &machine()[..]].concat()) };
+    let field = |name: &str| place.get(name).and_then(Value::as_str).map(str::to_owned);
+    let usual = |name: &str, usual: &str| Some(field(name).unwrap_or_else(|| usual.to_owned()));
+    facts(&[
+        program,
+        ("nodes and load", Some("pods on Kubernetes".to_owned())),
+        ("context", usual("context", "the current one")),
+        ("namespace", usual("namespace", "that of the context")),
+        ("KVCluster", usual("cluster", "made for the experiment")),
+    ])
+}
+
+fn facts(facts: &[(&str, Option<String>)]) -> Vec<(String, String)> {
+    facts.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect()
+}
+
+fn machine() -> [(&'static str, Option<String>); 5] {
     let first_line = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.lines().next().map(str::to_owned));
     let cores = std::thread::available_parallelism().map_or_else(|_| "unknown".to_owned(), |cores| cores.to_string());
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    let facts = [
-        ("driftkv", Some(env!("CARGO_PKG_VERSION").to_owned())),
+    [
         ("system", Some(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH))),
         ("kernel", first_line("/proc/sys/kernel/osrelease")),
         ("processor", cpu),
         ("cores", Some(cores)),
         ("load average at the start", first_line("/proc/loadavg")),
-    ];
-    facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    ]
 }

@@ -10,6 +10,7 @@ mod objects;
 pub mod inside;
 
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use driftkv_lab::experiment::record::RunRecord;
@@ -24,6 +25,7 @@ use super::local::NAME;
 use super::place::{Place, differs};
 use crate::error::{Exit, Failure};
 use crate::kubectl::Which;
+use crate::kubectl::chaos::steer;
 use crate::kubectl::cluster::{self, Cluster};
 use crate::kubectl::logs::CONTAINER;
 use crate::kubectl::site::Site;
@@ -40,6 +42,8 @@ pub struct Running {
     name: String,
     image: Option<String>,
     is_made: bool,
+    /// The Job of the run under way.
+    job: Mutex<Option<String>>,
 }
 
 /// The fields of the KVCluster that `place` names, as the API server has them.
@@ -83,7 +87,7 @@ impl Running {
         let (site, image) = (open(place).await?, place.image.clone());
         let Some(name) = &place.cluster else {
             let name = made::make(&site, manifest).await?;
-            return Ok(Self { site, name, image, is_made: true });
+            return Ok(Self { site, name, image, is_made: true, job: Mutex::default() });
         };
         let cluster = Cluster::find(&site, Some(name)).await?;
         let spec = cluster.object.pointer("/spec").cloned().unwrap_or_default();
@@ -94,7 +98,7 @@ impl Running {
             return Err(Failure::unavailable(format!("the KVCluster {name} is not Ready"))
                 .hint(format!("`kubectl driftkv status {name} -n {}` shows why.", site.namespace)));
         }
-        Ok(Self { site, name: name.clone(), image, is_made: false })
+        Ok(Self { site, name: name.clone(), image, is_made: false, job: Mutex::default() })
     }
 
     /// One run of `cell`: its files are in `dir` afterwards. `None`: it was stopped.
@@ -104,8 +108,10 @@ impl Running {
         let pods = cluster::ready(&self.name, &cluster.pods(&self.site).await?)?;
         let Some(like) = pods.first() else { return Err(Failure::unavailable("no pod of the cluster is ready")) };
         let image = self.image.clone().or_else(|| image(like));
+        let number: u64 = rand::random();
         let run = Run {
-            name: &format!("driftkv-lab-{:08x}", rand::random::<u32>()),
+            name: &format!("driftkv-lab-{number:016x}"),
+            run: number,
             cluster: &self.name,
             image: &image.ok_or_else(|| Failure::failed("the pods of the cluster name no image"))?,
             cell: &cell.name,
@@ -114,21 +120,49 @@ impl Running {
             longest_s: longest(&cell.spec).as_secs(),
             like,
         };
+        *self.job() = Some(run.name.to_owned());
         let started = Started::new(&self.site, &run).await?;
         let tell = |told: &Told| match told {
             Told::Say(sentence) => say(sentence),
             Told::Progress(progress) => on_progress(progress),
             Told::Over | Told::Failed { .. } => {}
         };
-        let followed = started.follow(dir.path(), stop, tell).await;
-        // One that failed stays for a while: its log says more.
-        let Ok(is_over) = followed else { return followed.map(|_| None) };
+        let is_over = match started.follow(dir.path(), stop, tell).await {
+            Ok(is_over) => is_over,
+            Err(failure) => {
+                // Its Job stays for a while: the log says more.
+                *self.job() = None;
+                self.heal(number, say).await;
+                return Err(failure);
+            }
+        };
         started.delete().await?;
-        if is_over { folder.finished(&cell.name, seed) } else { Ok(None) }
+        *self.job() = None;
+        if is_over {
+            return folder.finished(&cell.name, seed);
+        }
+        self.heal(number, say).await;
+        Ok(None)
     }
 
-    /// Deletes what was made.
+    /// Ends what the run `number` injected: its pod does, unless it died, or lost its rights with its Job before it had.
+    async fn heal(&self, number: u64, say: &(dyn Fn(&str) + Sync)) {
+        let is_ours = |id: &str| id.ends_with(&format!("-{number:016x}"));
+        if let Err(failure) = steer::end(&self.site, &self.name, is_ours).await {
+            say(&format!("a fault of the run may go on until it ends by itself: {failure}"));
+        }
+    }
+
+    fn job(&self) -> MutexGuard<'_, Option<String>> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes what was made, and the Job of a run that was given up at once.
     pub async fn stop(self) -> Result<(), Failure> {
+        let job = self.job().take();
+        if let Some(name) = job {
+            Started::of(&self.site, &name).delete().await?;
+        }
         if self.is_made { made::remove(&self.site, &self.name).await } else { Ok(()) }
     }
 }

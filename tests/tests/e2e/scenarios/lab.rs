@@ -82,9 +82,14 @@ pub fn experiments(operator: &Operator) {
     let (site, home) = (Site::new("lab"), TempDir::new().unwrap());
     allow(&site);
     made(&site, home.path());
-    stopped(&site, home.path());
+    stopped(&site, home.path(), "lab", &fields(), &[]);
+    nothing_left(&site, 0);
     site.apply(&image(), "allowFaults: true");
     site.ready(PATIENCE);
+    stopped(&site, home.path(), "demo", "{}", &["--cluster", "demo"]);
+    let cluster = site.seen();
+    assert_eq!(cluster["status"]["chaos"]["phase"], "Cleared", "before its minute was over");
+    nothing_left(&site, 1);
     there(&site, home.path());
     refused(&site, home.path());
     site.end();
@@ -119,12 +124,12 @@ fn made(site: &Site, home: &Path) {
     nothing_left(site, 0);
 }
 
-/// Somebody presses Ctrl-C while a cut is under way.
-fn stopped(site: &Site, home: &Path) {
-    let (file, out) = (experiment(home, "lab", &fields(), "60s"), home.join("stopped"));
-    let child = command(site, &file, &out, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+/// Somebody presses Ctrl-C while a cut of the cluster `name` is under way.
+fn stopped(site: &Site, home: &Path, name: &str, fields: &str, flags: &[&str]) {
+    let (file, out) = (experiment(home, name, fields, "60s"), home.join(format!("stopped-{name}")));
+    let child = command(site, &file, &out, flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the cut is under way", PATIENCE, || {
-        let cluster = get(&["kvcluster", "lab", "-n", &site.namespace]).unwrap_or_default();
+        let cluster = get(&["kvcluster", name, "-n", &site.namespace]).unwrap_or_default();
         let phase = cluster["status"]["chaos"]["phase"].clone();
         if phase == "Active" { Ok(()) } else { Err(phase.to_string()) }
     });
@@ -132,7 +137,7 @@ fn stopped(site: &Site, home: &Path) {
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && error.contains("--resume"), "{:?} {error}", output.status);
-    nothing_left(site, 0);
+    assert!(!error.contains("may go on"), "what it injected is ended: {error}");
 }
 
 fn there(site: &Site, home: &Path) {

@@ -70,7 +70,7 @@ async fn run(args: &JobArgs, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let setting = Setting {
         dir: &dir,
         seed: args.seed,
-        run: rand::random(),
+        run: args.run,
         stop: Arc::clone(stop),
         on_progress: Some(Box::new(|progress| drop(Told::Progress(progress.clone()).print()))),
         say: &say,
@@ -139,7 +139,7 @@ impl Target for InPod {
     }
 
     async fn clear(&self, id: &str) -> Vec<Evidence> {
-        let ended = steer::end(&self.site, &self.name, id).await;
+        let ended = steer::end(&self.site, &self.name, |begun| begun == id).await;
         let answers = admin::faults(&self.known.admin()).await;
         let evidence = |(node, answer): admin::Answer<v1::FaultStatus>| match (answer, &ended) {
             (Ok(status), _) => Evidence::of(&node.name, id, &status),

@@ -51,10 +51,15 @@ pub struct Started<'a> {
 }
 
 impl<'a> Started<'a> {
+    /// One that was made before.
+    pub fn of(site: &'a Site, name: &str) -> Self {
+        Self { site, name: name.to_owned() }
+    }
+
     /// Makes the objects of `run`, and starts the Job.
     pub async fn new(site: &'a Site, run: &Run<'_>) -> Result<Self, Failure> {
         let job: Job = create(site, run.job()).await?;
-        let started = Self { site, name: run.name.to_owned() };
+        let started = Self::of(site, run.name);
         let made = started.complete(run, &job.uid().unwrap_or_default()).await;
         match made {
             Ok(()) => Ok(started),

@@ -31,8 +31,10 @@ pub struct Run<'a> {
     pub image: &'a str,
     /// The cell.
     pub cell: &'a str,
-    /// Of the run.
+    /// Of the run's plan and its faults.
     pub seed: u64,
+    /// Names the run, in the experiments that it asks for.
+    pub run: u64,
     /// The experiment's file, resolved.
     pub spec: &'a str,
     /// How long it may take at most, in seconds.
@@ -64,7 +66,7 @@ impl Run<'_> {
 
     fn pod(&self) -> Value {
         let like = self.like.spec.clone().unwrap_or_default();
-        let seed = self.seed.to_string();
+        let (seed, run) = (self.seed.to_string(), self.run.to_string());
         let words = [
             "lab",
             "job",
@@ -74,6 +76,8 @@ impl Run<'_> {
             self.cell,
             "--seed",
             &seed,
+            "--run",
+            &run,
             "--cluster",
             self.cluster,
             "--out",
@@ -136,6 +140,7 @@ mod tests {
             image: "driftkv:1",
             cell: "r-1",
             seed: 7,
+            run: 1,
             spec: "name: x",
             longest_s: 90,
             like,
