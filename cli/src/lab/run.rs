@@ -37,7 +37,9 @@ use progress::Progress;
 /// `driftkv lab explain`.
 pub fn explain_file(args: &ExplainArgs) -> Result<(), Failure> {
     let changes = Changes { is_quick: args.quick, ..Changes::default() };
-    style::print(explain(&read(&args.file, changes)?))
+    let experiment = read(&args.file, changes)?;
+    local::check_all(&experiment)?;
+    style::print(explain(&experiment))
 }
 
 /// `driftkv lab report`: draws a folder's report again.

@@ -1,7 +1,7 @@
 //! What each write of a key had seen: down(x) is x and everything that its context covers, and that these had seen, derived from the values
 //! that clients really read and not from the store's clocks (research/lab.md 3.8).
 //! Lenient where nobody can know: a delete leaves no trace in what is read, so any that had begun may have taken effect; a write that replaced
-//! everything had seen whatever had begun before it ended.
+//! everything may have seen whatever had begun before it ended. That excuses who misses a write; it obliges nobody (`certain`).
 //! Bounded: a key that would take more than `BITS_MAX` is not judged.
 
 use std::collections::HashMap;
@@ -12,8 +12,8 @@ use super::bits::Bits;
 /// Sets for each write and each read, of as many bits as there are writes: 256 MiB at most.
 const BITS_MAX: usize = 1 << 31;
 
-/// What it had seen, what deletes up to it had, and what `sessions` keeps of it: its own write, and two needs.
-const SETS_PER_WRITE: usize = 5;
+/// What it may have seen and what it has, what deletes up to it had, and what `sessions` keeps of it: its own write, and two needs.
+const SETS_PER_WRITE: usize = 6;
 /// What it brought, what that had seen, and again what it brought, in the order of a session.
 const SETS_PER_READ: usize = 3;
 
@@ -52,6 +52,8 @@ pub(super) struct Causes {
     pub(super) writes: Vec<Write>,
     numbers: HashMap<Value, usize>,
     rows: Vec<Bits>,
+    /// What each had certainly seen, where that is less; none: it is the same everywhere.
+    certain: Vec<Bits>,
     /// Starts of the writes that replaced everything, and the latest end of those up to each.
     everything: Vec<(i64, i64)>,
     /// Down of the deletes that started before each: added up.
@@ -79,6 +81,7 @@ impl Causes {
             writes: Vec::with_capacity(found.len()),
             numbers,
             rows: Vec::new(),
+            certain: Vec::new(),
             everything: Vec::new(),
             deletes: Vec::new(),
         };
@@ -91,9 +94,15 @@ impl Causes {
                 causes.everything.push((write.start, latest));
             }
         }
-        for (number, covers) in covers.into_iter().enumerate() {
+        for (number, covers) in covers.iter().enumerate() {
             let row = causes.row(number, covers);
             causes.rows.push(row);
+        }
+        if !causes.everything.is_empty() {
+            for (number, covers) in covers.into_iter().enumerate() {
+                let row = causes.certain_row(number, covers);
+                causes.certain.push(row);
+            }
         }
         causes.sum_up_deletes();
         Some(causes)
@@ -118,6 +127,18 @@ impl Causes {
         row
     }
 
+    /// As `row`, of what clients really read: one that replaced everything said nothing of it.
+    fn certain_row(&self, number: usize, covers: &Covers) -> Bits {
+        let mut row = Bits::new(self.writes.len());
+        row.insert(number);
+        let Covers::These(values) = covers else { return row };
+        for covered in values.iter().filter_map(|value| self.numbers.get(value)) {
+            row.insert(*covered);
+            self.certain.get(*covered).into_iter().for_each(|covered| row.insert_all(covered));
+        }
+        row
+    }
+
     /// Up to when whatever began may have been seen by one that replaced everything there was until `time`: others that did so may be among it.
     fn horizon(&self, mut time: i64) -> i64 {
         loop {
@@ -138,7 +159,12 @@ impl Causes {
         }
     }
 
-    /// What `number` had seen, itself included.
+    /// What `number` had certainly seen, itself included: whoever sees it owes these.
+    pub(super) fn certain(&self, number: usize) -> Option<&Bits> {
+        if self.everything.is_empty() { self.rows.get(number) } else { self.certain.get(number) }
+    }
+
+    /// What `number` may have seen, itself included.
     pub(super) fn down(&self, number: usize) -> Option<&Bits> {
         self.rows.get(number)
     }

@@ -3,7 +3,7 @@
 //! Read your writes: an own acknowledged write before a read is in down(read). Monotonic reads: so is every version that an earlier read of the
 //! session brought. Monotonic writes: whoever sees a write sees what its session had written before, and had acknowledged. Writes follow
 //! reads: ... and what its session had read before.
-//! A write of unknown outcome obliges nobody until it is seen. "Before" is in real time: what overlaps obliges nobody.
+//! A write of unknown outcome obliges nobody until it is seen. What a write that replaced everything may have seen excuses, and obliges nobody. "Before" is in real time: what overlaps obliges nobody.
 
 use std::collections::BTreeMap;
 
@@ -235,10 +235,10 @@ impl Need {
     }
 
     fn judge(&self, guarantee: &mut Guarantee, key: &Key, causes: &Causes, read: &Read) {
-        // A delete that may have taken effect is not seen: only what was brought, and what that had seen, obliges.
+        // What may have been seen is not seen: only what was brought, and what that had certainly seen, obliges.
         let mut seen = causes.none();
         for number in read.shown.outside(&causes.none()) {
-            causes.down(number).into_iter().for_each(|down| seen.insert_all(down));
+            causes.certain(number).into_iter().for_each(|certain| seen.insert_all(certain));
         }
         guarantee.opportunities += self.some.shared(&seen);
         for (number, need) in self.open.iter().filter(|(number, _)| seen.contains(*number)) {

@@ -11,16 +11,21 @@ pub enum Property {
     /// Reads miss no write that was acknowledged before they began.
     Fresh,
     /// A session sees its own writes.
+    #[serde(alias = "read-your-writes")]
     ReadYourWrites,
     /// A session sees again what it saw.
+    #[serde(alias = "monotonic-reads")]
     MonotonicReads,
     /// Whoever sees a write sees what its session wrote before.
+    #[serde(alias = "monotonic-writes")]
     MonotonicWrites,
     /// Whoever sees a write sees what its session had read before.
+    #[serde(alias = "writes-follow-reads")]
     WritesFollowReads,
     /// Some order of all operations, each within its interval, explains all answers.
     Linearizable,
     /// Of a store with leaders: a term has one, and an older leader harms nobody.
+    #[serde(alias = "one-leader")]
     OneLeader,
 }
 

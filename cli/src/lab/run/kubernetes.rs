@@ -29,6 +29,7 @@ use crate::kubectl::chaos::steer;
 use crate::kubectl::cluster::{self, Cluster};
 use crate::kubectl::logs::CONTAINER;
 use crate::kubectl::site::Site;
+use crate::style;
 use job::Started;
 use lines::Told;
 use objects::Run;
@@ -36,14 +37,14 @@ use objects::Run;
 /// Of healing, judging and fetching, beside what the experiment says.
 const BESIDE: Duration = Duration::from_secs(15 * 60);
 
-/// A KVCluster that is Ready.
+/// A KVCluster.
 pub struct Running {
     site: Site,
     name: String,
     image: Option<String>,
     is_made: bool,
-    /// The Job of the run under way.
-    job: Mutex<Option<String>>,
+    /// The run under way: its Job, and its number.
+    under_way: Mutex<Option<(String, u64)>>,
 }
 
 /// The fields of the KVCluster that `place` names, as the API server has them.
@@ -82,12 +83,12 @@ async fn open(place: &Place) -> Result<Site, Failure> {
 }
 
 impl Running {
-    /// The KVCluster of `place`: the one it names, which must have the `fields`, else a new one of `manifest`.
+    /// The KVCluster of `place`: the one it names, which must be Ready and have the `fields`, else a new one of `manifest`, which is not Ready yet.
     pub async fn start(place: &Place, fields: &Map<String, Value>, manifest: &Value) -> Result<Self, Failure> {
         let (site, image) = (open(place).await?, place.image.clone());
         let Some(name) = &place.cluster else {
             let name = made::make(&site, manifest).await?;
-            return Ok(Self { site, name, image, is_made: true, job: Mutex::default() });
+            return Ok(Self { site, name, image, is_made: true, under_way: Mutex::default() });
         };
         let cluster = Cluster::find(&site, Some(name)).await?;
         let spec = cluster.object.pointer("/spec").cloned().unwrap_or_default();
@@ -98,12 +99,15 @@ impl Running {
             return Err(Failure::unavailable(format!("the KVCluster {name} is not Ready"))
                 .hint(format!("`kubectl driftkv status {name} -n {}` shows why.", site.namespace)));
         }
-        Ok(Self { site, name: name.clone(), image, is_made: false, job: Mutex::default() })
+        Ok(Self { site, name: name.clone(), image, is_made: false, under_way: Mutex::default() })
     }
 
     /// One run of `cell`: its files are in `dir` afterwards. `None`: it was stopped.
     pub async fn run(&self, asked: Asked<'_>) -> Result<Option<RunRecord>, Failure> {
         let Asked { cell, seed, folder, dir, stop, say, mut on_progress } = asked;
+        if self.is_made && !made::ready(&self.site, &self.name, stop).await? {
+            return Ok(None);
+        }
         let cluster = Cluster::find(&self.site, Some(&self.name)).await?;
         let pods = cluster::ready(&self.name, &cluster.pods(&self.site).await?)?;
         let Some(like) = pods.first() else { return Err(Failure::unavailable("no pod of the cluster is ready")) };
@@ -120,7 +124,7 @@ impl Running {
             longest_s: longest(&cell.spec).as_secs(),
             like,
         };
-        *self.job() = Some(run.name.to_owned());
+        *self.under_way() = Some((run.name.to_owned(), number));
         let started = Started::new(&self.site, &run).await?;
         let tell = |told: &Told| match told {
             Told::Say(sentence) => say(sentence),
@@ -130,18 +134,22 @@ impl Running {
         let is_over = match started.follow(dir.path(), stop, tell).await {
             Ok(is_over) => is_over,
             Err(failure) => {
-                // Its Job stays for a while: the log says more.
-                *self.job() = None;
+                // The Job of a pod that has ended stays for a while: its log says more. One that goes on would load and disturb the cluster.
+                if !started.has_ended().await {
+                    started.delete().await?;
+                }
+                *self.under_way() = None;
                 self.heal(number, say).await;
                 return Err(failure);
             }
         };
         started.delete().await?;
-        *self.job() = None;
         if is_over {
+            *self.under_way() = None;
             return folder.finished(&cell.name, seed);
         }
         self.heal(number, say).await;
+        *self.under_way() = None;
         Ok(None)
     }
 
@@ -153,15 +161,16 @@ impl Running {
         }
     }
 
-    fn job(&self) -> MutexGuard<'_, Option<String>> {
-        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> MutexGuard<'_, Option<(String, u64)>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deletes what was made, and the Job of a run that was given up at once.
+    /// Deletes what was made, and ends a run that was given up at once.
     pub async fn stop(self) -> Result<(), Failure> {
-        let job = self.job().take();
-        if let Some(name) = job {
-            Started::of(&self.site, &name).delete().await?;
+        let given_up = self.under_way().take();
+        if let Some((job, number)) = given_up {
+            Started::of(&self.site, &job).delete().await?;
+            self.heal(number, &style::note).await;
         }
         if self.is_made { made::remove(&self.site, &self.name).await } else { Ok(()) }
     }

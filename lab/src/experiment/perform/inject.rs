@@ -190,7 +190,10 @@ impl Seen {
             Fault::Pause { node, .. } => {
                 self.silent.contains(node) || self.unreachable.iter().any(|(_, gone)| gone == node)
             }
-            _ => !self.unreachable.is_empty(),
+            // A node that is away for another reason is no cut: the pair must be one that the fault parts, either way.
+            fault => {
+                self.unreachable.iter().any(|(from, to)| fault.matches_link(from, to) || fault.matches_link(to, from))
+            }
         }
     }
 
@@ -260,6 +263,16 @@ mod tests {
         let experiment = driftkv_proto::faults::Experiment::parse(&text).unwrap();
         let (from, to) = (Duration::from_millis(from_ms), Duration::from_millis(to_ms));
         Window { phase: "slow".to_owned(), from, to, text, experiment }
+    }
+
+    #[test]
+    fn a_cut_is_seen_only_where_it_cuts() {
+        let text = "{id: cut, for: 1s, faults: [{kind: partition, groups: [[a], [b]]}]}";
+        let experiment = driftkv_proto::faults::Experiment::parse(text).unwrap();
+        let seen =
+            |from: &str, to: &str| Seen { silent: Vec::new(), unreachable: vec![(from.to_owned(), to.to_owned())] };
+        assert!(seen("a", "b").shows(&experiment.faults[0]) && seen("b", "a").shows(&experiment.faults[0]));
+        assert!(!seen("a", "c").shows(&experiment.faults[0]), "c is away for a reason of its own");
     }
 
     #[tokio::test]

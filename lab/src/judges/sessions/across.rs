@@ -1,6 +1,6 @@
 //! Monotonic writes and writes follow reads from one key to another (research/lab.md 3.8): who has seen a write of a session must not later
 //! miss what that session had written, or read, of other keys before it.
-//! "Seen" is what a read brought, and what that had seen of its own key; "later" and "before" are in real time. One read counts once a
+//! "Seen" is what a read brought, and what that had certainly seen of its own key; "later" and "before" are in real time. One read counts once a
 //! guarantee, however much it misses. Not transitive: what the writer had only heard of through a third key obliges nobody.
 //! Bounded: all keys are held at once, and together they may not take more than `BITS_MAX`; else nothing is judged across keys.
 
@@ -49,7 +49,8 @@ struct Latest {
 
 impl<'a> Across<'a> {
     pub(super) fn add(&mut self, key: &'a Key, causes: Causes, reads: Vec<Read>) {
-        self.bits = self.bits.saturating_add(causes.writes.len().saturating_mul(causes.writes.len() + 2 * reads.len()));
+        self.bits =
+            self.bits.saturating_add(causes.writes.len().saturating_mul(2 * (causes.writes.len() + reads.len())));
         if self.bits > BITS_MAX {
             self.keys.clear();
             return;
@@ -143,7 +144,7 @@ impl Reader {
         let known = self.known.entry(place).or_insert_with(|| causes.none());
         let mut seen = causes.none();
         for number in read.shown.outside(&causes.none()) {
-            causes.down(number).into_iter().for_each(|down| seen.insert_all(down));
+            causes.certain(number).into_iter().for_each(|certain| seen.insert_all(certain));
         }
         for number in seen.outside(known) {
             let Some(write) = causes.writes.get(number) else { continue };

@@ -8,13 +8,14 @@ use crate::judges::linearizable::Model;
 use crate::judges::sessions::{self, Sessions};
 
 mod across;
+mod honest;
 
 fn check(key: &Key) -> Sessions {
     sessions::check(&Account { keys: vec![key.clone()], ..Account::default() })
 }
 
-/// Down of `values`, by its definition: until nothing is added.
-fn closure(key: &Key, values: impl Iterator<Item = Value>) -> BTreeSet<Value> {
+/// Down of `values`, by its definition: until nothing is added. `certain`: only what was really read.
+pub(super) fn closure(key: &Key, values: impl Iterator<Item = Value>, certain: bool) -> BTreeSet<Value> {
     let mut down: BTreeSet<Value> = values.collect();
     loop {
         let before = down.len();
@@ -25,6 +26,7 @@ fn closure(key: &Key, values: impl Iterator<Item = Value>) -> BTreeSet<Value> {
             }
             match covers {
                 Covers::These(values) => down.extend(values.iter().copied().filter(|value| written(key, *value))),
+                Covers::Everything if certain => {}
                 Covers::Everything => {
                     down.extend(writes(key).filter(|(_, write)| write.start <= operation.end).map(|(id, _)| id))
                 }
@@ -52,7 +54,7 @@ pub(super) fn cover_what_began_before(key: &mut Key) {
 pub(super) fn down(key: &Key, read: &Operation, values: &[Value]) -> BTreeSet<Value> {
     let is_delete = |write: &Operation| matches!(write.did, Did::Replace { is_delete: true, .. });
     let deletes = writes(key).filter(|(_, write)| is_delete(write) && write.start <= read.end).map(|(id, _)| id);
-    closure(key, values.iter().copied().filter(|value| written(key, *value)).chain(deletes))
+    closure(key, values.iter().copied().filter(|value| written(key, *value)).chain(deletes), false)
 }
 
 fn writes(key: &Key) -> impl Iterator<Item = (Value, &Operation)> {
@@ -83,7 +85,7 @@ fn by_definition(key: &Key) -> [u64; 4] {
         broken[0] += u64::from(writes(key).any(|(id, write)| before(write) && !down.contains(&id)));
         let read_before = reads.iter().filter(|(other, _)| before(other)).flat_map(|(_, values)| values.iter());
         broken[1] += u64::from(read_before.filter(|value| written(key, **value)).any(|value| !down.contains(value)));
-        let seen = closure(key, values.iter().copied().filter(|value| written(key, *value)));
+        let seen = closure(key, values.iter().copied().filter(|value| written(key, *value)), true);
         for (_, write) in writes(key).filter(|(id, _)| seen.contains(id)) {
             let before = |operation: &Operation| operation.process == write.process && operation.end < write.start;
             broken[2] += u64::from(writes(key).any(|(id, first)| before(first) && !down.contains(&id)));

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::lines::Told;
 use super::objects::{CONTAINER, KEPT_S, OUT, PROGRAM, Run};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::kubectl::cluster::state;
 use crate::kubectl::logs::source::Source;
 use crate::kubectl::site::{Site, call, call_opt};
@@ -132,12 +132,16 @@ impl<'a> Started<'a> {
 
     /// Waits until the pod runs, or has run; its name. `None`: it was stopped.
     async fn running(&self, stop: &AtomicBool) -> Result<Option<String>, Failure> {
-        let ours = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", self.name));
         let began = Instant::now();
         let mut seen = "its Job has no pod".to_owned();
         while !stop.load(Ordering::Relaxed) {
-            let pods = call("list the pods of the run's Job", self.pods().list(&ours)).await?;
-            if let Some(pod) = pods.items.first() {
+            let pods = match call("list the pods of the run's Job", self.pods().list(&self.ours())).await {
+                Ok(pods) => pods.items,
+                // The API server may be away for a while; the run is not.
+                Err(failure) if failure.exit == Exit::Unavailable && began.elapsed() < START_MAX => continue,
+                Err(failure) => return Err(failure),
+            };
+            if let Some(pod) = pods.first() {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
                 if ["Running", "Succeeded", "Failed"].contains(&phase) {
                     return Ok(Some(pod.name_any()));
@@ -153,6 +157,17 @@ impl<'a> Started<'a> {
             sleep(LOOK_EVERY).await;
         }
         Ok(None)
+    }
+
+    /// Whether its pod has ended; not, if nobody can say.
+    pub async fn has_ended(&self) -> bool {
+        let pods = call("list the pods of the run's Job", self.pods().list(&self.ours())).await;
+        let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+        pods.is_ok_and(|pods| pods.items.iter().any(|pod| ["Succeeded", "Failed"].contains(&phase(pod).as_str())))
+    }
+
+    fn ours(&self) -> ListParams {
+        ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", self.name))
     }
 
     /// Why the pod says nothing any more, if it will not.
@@ -216,9 +231,14 @@ impl<'a> Started<'a> {
     }
 }
 
+/// All of it or nothing: whoever is interrupted has a run that is not over.
 fn unpack(mut file: std::fs::File, dir: &Path) -> std::io::Result<()> {
     file.rewind()?;
-    tar::Archive::new(GzDecoder::new(file)).unpack(dir)
+    let parent = dir.parent().unwrap_or(dir);
+    let all = tempfile::tempdir_in(parent)?;
+    tar::Archive::new(GzDecoder::new(file)).unpack(all.path())?;
+    std::fs::remove_dir(dir)?;
+    std::fs::rename(all.keep(), dir)
 }
 
 /// Makes one object.

@@ -1,6 +1,7 @@
 //! A KVCluster that the laboratory makes for an experiment, and deletes with its volumes.
 //! Invariant: what was there before is never taken for ours: a KVCluster of the same name is an error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -20,7 +21,7 @@ const READY_MAX: Duration = Duration::from_secs(180);
 const GONE_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Makes the KVCluster of `manifest`, and waits until it is Ready. Gives its name.
+/// Makes the KVCluster of `manifest`. Gives its name.
 pub async fn make(site: &Site, manifest: &Value) -> Result<String, Failure> {
     let wrong = |error: serde_json::Error| Failure::failed(format!("a KVCluster: {error}"));
     let mut object: DynamicObject = serde_json::from_value(manifest.clone()).map_err(wrong)?;
@@ -35,15 +36,16 @@ pub async fn make(site: &Site, manifest: &Value) -> Result<String, Failure> {
         )),
         _ => failure,
     })?;
-    ready(site, &name).await.map(|()| name)
+    Ok(name)
 }
 
-async fn ready(site: &Site, name: &str) -> Result<(), Failure> {
+/// Waits until it is Ready. `false`: that was stopped.
+pub async fn ready(site: &Site, name: &str, stop: &AtomicBool) -> Result<bool, Failure> {
     let began = Instant::now();
     loop {
         let now = Cluster::find(site, Some(name)).await?;
-        if is_ready(&now) {
-            return Ok(());
+        if is_ready(&now) || stop.load(Ordering::Relaxed) {
+            return Ok(is_ready(&now));
         }
         if began.elapsed() > READY_MAX {
             let why = |condition: &str| {

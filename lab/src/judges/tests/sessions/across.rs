@@ -62,7 +62,8 @@ fn by_definition(keys: &[Key], is_of_reads: bool) -> u64 {
                 for (seen, brought) in
                     reads(other).filter(|(seen, _)| seen.process == last.process && seen.end < last.start)
                 {
-                    let seen = (seen, closure(other, brought.iter().copied().filter(|value| written(other, *value))));
+                    let seen =
+                        (seen, closure(other, brought.iter().copied().filter(|value| written(other, *value)), true));
                     for (_, write) in writes(other).filter(|(id, _)| seen.1.contains(id)) {
                         due.extend(had(key, write.process, write.start, is_of_reads));
                     }
