@@ -33,8 +33,10 @@ pub enum LabCommand {
     Report(ReportArgs),
     /// Compare the results of two runs of an experiment, with significance
     ///
-    /// Shares are compared by their counts, all else by the ranks of its runs, with Holm's correction over all and a least effect (docs/experiments.md).
-    /// Exit code 0; with --fail-on regression 1 if something became worse for certain, 2 if the two did not do the same; 64: bad input.
+    /// Eight headline metrics, or those of --metric: shares by their counts, all else by the ranks of its runs, with Holm's correction over all and a
+    /// least effect; and what was expected and promised (docs/experiments.md). Exit code 0; 2 if there is no metric of --metric; with --fail-on
+    /// regression 1 if something became worse for certain, or held and is violated, 2 if nothing could be decided, or the two did not do the same;
+    /// 64: bad input.
     Compare(CompareArgs),
     /// What the pod of a run on Kubernetes does
     #[cfg(feature = "kubectl")]
@@ -153,7 +155,7 @@ pub struct CompareArgs {
     pub before: PathBuf,
     /// The folder (or its results.json) that is judged
     pub after: PathBuf,
-    /// Only metrics whose names begin so; repeatable. The fewer, the fewer runs are needed to decide
+    /// Metrics whose names begin so, in place of the headlines; repeatable. The fewer, the fewer runs are needed to decide
     #[arg(long, value_name = "NAME")]
     pub metric: Vec<String>,
     /// When to fail

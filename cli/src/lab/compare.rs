@@ -25,6 +25,10 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
         }
         Output::Text => style::print(comparison.to_string())?,
     }
+    if comparison.rows.is_empty() && !args.metric.is_empty() {
+        let why = format!("no metric that both have begins with {}", args.metric.join(", "));
+        return Err(Failure::new(Exit::Inconclusive, why));
+    }
     match args.fail_on {
         Some(FailOn::Regression) => gate(&comparison),
         None => Ok(()),
@@ -32,13 +36,17 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
 }
 
 fn gate(comparison: &Comparison) -> Result<(), Failure> {
+    let inconclusive = |why: &str| Err(Failure::new(Exit::Inconclusive, why));
     if comparison.is_regression() {
         return Err(Failure::failed("something became worse"));
     }
-    match comparison.spec_differences.is_empty() {
+    if !comparison.spec_differences.is_empty() {
+        return inconclusive("the two did not do the same, so nothing is known of regressions");
+    }
+    match comparison.decides_anything() {
         true => Ok(()),
         false => {
-            Err(Failure::new(Exit::Inconclusive, "the two did not do the same, so nothing is known of regressions"))
+            inconclusive("no metric could be decided: there are too few runs, or both have none of those compared")
         }
     }
 }

@@ -100,8 +100,9 @@ fn write(record: &Record, shown: &HashMap<u64, Vec<String>>, start_ns: u128) -> 
     let covers = match &record.ctx_in {
         Some(ContextIn { intent: Intent::AddSibling, .. }) | None => Covers::These(Vec::new()),
         Some(ContextIn { intent: Intent::WithContext, seq: Some(seq), .. }) => {
-            let seen = shown.get(seq).into_iter().flatten();
-            Covers::These(seen.filter(|id| **id != own).cloned().collect())
+            let these = |seen: &Vec<String>| Covers::These(seen.iter().filter(|id| **id != own).cloned().collect());
+            // Of an operation without a line nobody knows what it showed.
+            shown.get(seq).map_or(Covers::AnythingBefore, these)
         }
         Some(_) => Covers::AnythingBefore,
     };

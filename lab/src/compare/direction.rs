@@ -2,8 +2,6 @@
 //! Invariant: what the rule does not know is `Neither`: it may change, but never become better or worse.
 //! Not here: which metrics there are (docs/experiments.md).
 
-use super::Verdict;
-
 /// Which numbers are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
@@ -13,16 +11,6 @@ pub enum Better {
     Lower,
     /// Neither by itself.
     Neither,
-}
-
-impl Better {
-    pub(super) fn verdict(self, difference: f64) -> Verdict {
-        match (self, difference > 0.0) {
-            (Self::Neither, _) => Verdict::Changed,
-            (Self::Higher, true) | (Self::Lower, false) => Verdict::Improvement,
-            (Self::Higher, false) | (Self::Lower, true) => Verdict::Regression,
-        }
-    }
 }
 
 /// What is better of the metric `name`, without a prefix `phase.NAME.`:

@@ -9,10 +9,10 @@ use super::ALPHA;
 pub(super) struct Family {
     /// In the order given; `None`: not tested, or too few runs to decide.
     pub(super) adjusted: Vec<Option<f64>>,
-    /// Tested, but with too few runs to decide.
-    pub(super) undecidable: usize,
-    /// What the least p of a test must not be above for it to decide, were all of them to count.
+    /// What the least p of a test must not be above for it to decide.
     pub(super) level: f64,
+    /// The same, were all of them to count.
+    pub(super) level_of_all: f64,
 }
 
 /// `tests`: p and the least p that its runs could bring.
@@ -39,10 +39,10 @@ pub(super) fn adjusted(tests: &[Option<(f64, f64)>]) -> Family {
             *of = Some(greatest);
         }
     }
-    Family { adjusted, undecidable: all - order.len(), level: ALPHA / all.max(1) as f64 }
+    Family { adjusted, level, level_of_all: ALPHA / all.max(1) as f64 }
 }
 
-/// So many runs on each side can bring a p of `level` by ranks.
+/// So many runs on each side can bring a p of `level` by ranks, one way.
 pub(super) fn runs_needed(level: f64) -> usize {
     (2..40).find(|runs| super::ranks::least_p(*runs, *runs) <= level).unwrap_or(40)
 }
@@ -65,8 +65,8 @@ mod tests {
         let mut tests = vec![Some((0.0079, 0.0079)); 60];
         tests.push(Some((0.001, 1e-9)));
         let family = adjusted(&tests);
-        assert_eq!(family.undecidable, 60);
+        assert_eq!(family.adjusted.iter().filter(|of| of.is_none()).count(), 60);
         assert!(family.adjusted[60].unwrap() < 0.01, "{:?}", family.adjusted[60]);
-        assert_eq!(runs_needed(family.level), 7);
+        assert_eq!(runs_needed(family.level_of_all), 7);
     }
 }

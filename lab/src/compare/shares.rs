@@ -3,7 +3,7 @@
 //! (quasi-binomial: variance times Pearson's dispersion, and Student's t by its degrees of freedom).
 //! Invariant: 0 of n is a measurement, not a missing one. Intervals: Newcombe (1998), method 10.
 
-use super::{SHARE_MIN, Tested};
+use super::{SHARE_MIN, Tail, Tails, Tested};
 use crate::offline::wilson;
 
 /// Below so many hits or misses in all, the exact test.
@@ -43,27 +43,41 @@ impl Side {
 pub(super) fn test(a: Side, b: Side) -> Tested {
     if a.all == 0 || b.all == 0 {
         let how = "one of them is of nothing".to_owned();
-        return Tested { a: 0.0, b: 0.0, difference: 0.0, interval: None, p: None, p_min: 1.0, matters: false, how };
+        return Tested {
+            a: 0.0,
+            b: 0.0,
+            difference: 0.0,
+            interval: None,
+            tails: None,
+            p_floor: 1.0,
+            matters: false,
+            how,
+        };
     }
     let freedom = a.freedom + b.freedom;
     let dispersion = if freedom == 0 { 1.0 } else { ((a.spread + b.spread) / freedom as f64).max(1.0) };
     let (hits, all) = (a.hits + b.hits, a.all + b.all);
     let is_exact = hits.min(all - hits) < FISHER_BELOW;
-    let (plain, name) = if is_exact { (fisher(a, b), "Fisher") } else { (two_sided(score(a, b)), "score test") };
-    let (p, how) = if dispersion > 1.0 {
-        let p = student(score(a, b) / dispersion.sqrt(), freedom).max(plain);
-        (p, format!("{name}, runs differ {dispersion:.1} times as much as chance has them"))
-    } else {
-        (plain, name.to_owned())
-    };
     let difference = b.share() - a.share();
+    let (plain, name) =
+        if is_exact { (fisher(a, b), "Fisher") } else { (of_normal(two_sided(score(a, b)), difference), "score test") };
+    // How much runs differ is itself known from a few only, also where it came out as little as chance has it.
+    let tails = match freedom {
+        0 => plain,
+        _ => plain.weaker(of_normal(student(score(a, b) / dispersion.sqrt(), freedom), difference)),
+    };
+    let how = if dispersion > 1.0 {
+        format!("{name}, runs differ {dispersion:.1} times as much as chance has them")
+    } else {
+        name.to_owned()
+    };
     Tested {
         a: a.share(),
         b: b.share(),
         difference,
         interval: interval(a, b, dispersion),
-        p: Some(p),
-        p_min: 0.0,
+        tails: Some(tails),
+        p_floor: 0.0,
         matters: matters(a.share(), b.share()),
         how: format!("{how}: {} of {} and {} of {}", a.hits, a.all, b.hits, b.all),
     }
@@ -82,14 +96,23 @@ fn score(a: Side, b: Side) -> f64 {
     if variance > 0.0 { (b.share() - a.share()).abs() / variance.sqrt() } else { 0.0 }
 }
 
-/// How likely it is that chance gives a split that is no more likely than this one, with the hits of both as they are.
-fn fisher(a: Side, b: Side) -> f64 {
+/// Each way, of how likely both are.
+fn of_normal(both: f64, difference: f64) -> Tails {
+    let (near, far) = (Tail { p: both / 2.0, p_min: 0.0 }, Tail { p: 1.0 - both / 2.0, p_min: 0.0 });
+    if difference > 0.0 { Tails { less: far, greater: near } } else { Tails { less: near, greater: far } }
+}
+
+/// How likely it is that chance gives `b` so few, or so many, with the hits of both as they are.
+fn fisher(a: Side, b: Side) -> Tails {
     let all = a.all + b.all;
     let hits = a.hits + b.hits;
-    let log = |of_a: u64| log_choose(a.all, of_a) + log_choose(b.all, hits - of_a) - log_choose(all, hits);
-    let seen = log(a.hits) + 1e-7;
+    let of = |of_a: u64| (log_choose(a.all, of_a) + log_choose(b.all, hits - of_a) - log_choose(all, hits)).exp();
     let (least, most) = (hits.saturating_sub(b.all), hits.min(a.all));
-    (least..=most).map(log).filter(|of| *of <= seen).map(f64::exp).sum::<f64>().min(1.0)
+    let sum = |from: u64, to: u64| (from..=to).map(of).sum::<f64>().min(1.0);
+    Tails {
+        less: Tail { p: sum(a.hits, most), p_min: of(most).min(1.0) },
+        greater: Tail { p: sum(least, a.hits), p_min: of(least).min(1.0) },
+    }
 }
 
 fn log_choose(all: u64, chosen: u64) -> f64 {
@@ -176,8 +199,11 @@ mod tests {
     #[test]
     fn the_lady_tasting_tea_is_as_likely_as_fisher_said() {
         let side = |hits, all| Side::of((hits, all), &[]);
-        assert!(close(fisher(side(3, 4), side(1, 4)), 0.485_714), "{}", fisher(side(3, 4), side(1, 4)));
-        assert!(close(fisher(side(4, 4), side(0, 4)), 2.0 / 70.0));
+        let three = fisher(side(3, 4), side(1, 4));
+        assert!(close(three.less.p, 17.0 / 70.0) && close(three.greater.p, 69.0 / 70.0), "{three:?}");
+        let four = fisher(side(4, 4), side(0, 4)).less;
+        assert!(close(four.p, 1.0 / 70.0) && close(four.p_min, 1.0 / 70.0), "{four:?}");
+        assert!(close(fisher(side(0, 4), side(0, 4)).greater.p_min, 1.0), "nothing at all decides nothing");
         assert!((log_factorial(40) - 110.320_639_714_757_4).abs() < 1e-9);
     }
 

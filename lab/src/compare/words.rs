@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Comparison, Row, Verdict};
+use super::{Comparison, OutcomeChange, Row, Verdict};
+use crate::offline::Outcome;
 use crate::report::number;
 
 impl Verdict {
@@ -24,6 +25,10 @@ impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for difference in &self.spec_differences {
             writeln!(f, "spec differs: {difference}")?;
+        }
+        for OutcomeChange { what, before, after, is_worse } in &self.outcomes {
+            let word = if *is_worse { "regression" } else { "changed" };
+            writeln!(f, "{word}: {what}: {}, then {}", named(*before), named(*after))?;
         }
         let is_told = |row: &&Row| row.verdict != Verdict::NoDifference;
         let mut lines =
@@ -48,6 +53,14 @@ impl Display for Comparison {
             self.count(Verdict::NoDifference),
             self.count(Verdict::NotComparable),
         )
+    }
+}
+
+fn named(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Holds => "holds",
+        Outcome::Unknown => "unknown",
+        Outcome::Violated => "violated",
     }
 }
 

@@ -1,13 +1,15 @@
 //! Reads a history back, also one whose writer was killed: then the last line may be torn, is left out, and that is said.
-//! Invariant: anything else that is no record is an error with its line, never skipped.
+//! Invariant: anything else that is no record of this run is an error with its line, never skipped; and so is a history that is not as long as
+//! the mark of its end says.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{END, Header, Record, VERSION};
+use super::{END, Header, Op, Record, VERSION};
 use crate::load::Status;
 
 /// The longest line: far beyond the siblings a key may have.
@@ -42,30 +44,44 @@ pub struct Reader {
     file: BufReader<File>,
     path: PathBuf,
     line: u64,
+    bytes: u64,
     header: Header,
+    /// Operations by their numbers; of a read-modify-write the write is told apart.
+    operations: HashSet<(u64, bool)>,
+    writes: HashSet<Box<str>>,
     torn: Option<u64>,
     is_over: bool,
+}
+
+/// What the mark of an end says, where it says anything.
+#[derive(serde::Deserialize)]
+struct End {
+    records: Option<u64>,
+    bytes: Option<u64>,
 }
 
 impl Reader {
     /// Opens `path` and reads the header.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path).map_err(|error| ReadError::Io { path: path.to_owned(), error })?;
+        let file =
+            File::open(path).map_err(|error| ReadError::Io { path: path.to_owned(), error: why(path, error) })?;
         let (mut file, path) = (BufReader::new(file), path.to_owned());
         let wrong = |why: String| ReadError::Line { path: path.clone(), line: 1, why };
-        let header: Header = match next_line(&mut file) {
-            Ok(Line::Whole(bytes)) => parse(&bytes).map_err(|why| wrong(format!("no header of a history: {why}")))?,
+        let line = match next_line(&mut file) {
+            Ok(Line::Whole(bytes)) => bytes,
             Ok(Line::Torn(_)) => return Err(wrong("the header is cut off: nothing of this run was kept".to_owned())),
             Ok(Line::TooLong) => return Err(wrong("no header of a history: the line is too long".to_owned())),
             Err(error) => return Err(ReadError::Io { path: path.clone(), error }),
         };
+        let header: Header = parse(&line).map_err(|why| wrong(format!("no header of a history: {why}")))?;
         if header.driftkv_history != VERSION {
             return Err(wrong(format!(
                 "version {} of the format; this driftkv reads {VERSION}",
                 header.driftkv_history
             )));
         }
-        Ok(Self { file, path, line: 1, header, torn: None, is_over: false })
+        let (operations, writes, bytes) = (HashSet::new(), HashSet::new(), line.len() as u64);
+        Ok(Self { file, path, line: 1, bytes, header, operations, writes, torn: None, is_over: false })
     }
 
     /// The first line.
@@ -85,6 +101,40 @@ impl Reader {
         self.torn.is_some() || !has_end()
     }
 
+    /// `line` as a record of this run. Else what is wrong with it.
+    fn record(&mut self, line: &[u8]) -> Result<Record, String> {
+        self.bytes += line.len() as u64;
+        let record = record(line)?;
+        if record.run != self.header.run {
+            return Err(format!("it is of the run {:?}, the history of {:?}", record.run, self.header.run));
+        }
+        if !self.operations.insert((record.seq, record.op == Op::RmwPut)) {
+            return Err(format!("there is a line of the operation {} before it", record.seq));
+        }
+        match &record.value_id {
+            Some(id) if !self.writes.insert(id.as_str().into()) => {
+                Err(format!("the write {id:?} has a line before it"))
+            }
+            _ => Ok(record),
+        }
+    }
+
+    /// At the end of the file: it is as long as the mark of its end says. A copy by another name has none.
+    fn ends_as_marked(&mut self) -> Result<(), ReadError> {
+        let is_history = self.path.file_name().is_some_and(|name| name == "history.jsonl");
+        let path = self.path.with_file_name(END);
+        let Some(mark) = is_history.then(|| fs::read(&path).ok()).flatten() else { return Ok(()) };
+        let End { records, bytes } =
+            parse(&mark).map_err(|why| ReadError::Line { path, line: 1, why: format!("no mark of an end: {why}") })?;
+        let there = (self.line.saturating_sub(2), self.bytes + self.torn.unwrap_or_default());
+        let marked = (records.unwrap_or(there.0), bytes.unwrap_or(there.1));
+        if there == marked {
+            return Ok(());
+        }
+        let [there, marked] = [there, marked].map(|(records, bytes)| format!("{records} records in {bytes} bytes"));
+        Err(self.fail(format!("the history ends here, with {there}; {END} says {marked}: it is damaged")))
+    }
+
     fn fail(&mut self, why: String) -> ReadError {
         self.is_over = true;
         ReadError::Line { path: self.path.clone(), line: self.line, why }
@@ -101,12 +151,12 @@ impl Iterator for Reader {
         self.line += 1;
         match next_line(&mut self.file) {
             Ok(Line::Whole(bytes)) => {
-                Some(record(&bytes).map_err(|why| self.fail(format!("no record of an operation: {why}"))))
+                Some(self.record(&bytes).map_err(|why| self.fail(format!("no record of an operation: {why}"))))
             }
             Ok(Line::Torn(bytes)) => {
                 self.is_over = true;
                 self.torn = (bytes > 0).then_some(bytes);
-                None
+                self.ends_as_marked().err().map(Err)
             }
             Ok(Line::TooLong) => Some(Err(self.fail("no record of an operation: the line is too long".to_owned()))),
             Err(error) => {
@@ -123,8 +173,30 @@ fn record(line: &[u8]) -> Result<Record, String> {
         Some(term) if record.status != Status::Ok => {
             Err(format!("it was not answered, and has the term {term} of an answer"))
         }
+        _ if record.sent_ns.is_some_and(|sent| record.recv_ns < sent) => {
+            Err("it was answered before it was sent: recv_ns is below sent_ns".to_owned())
+        }
         _ => Ok(record),
     }
+}
+
+/// Why there is no history at `path`, where that can be told.
+fn why(path: &Path, error: io::Error) -> io::Error {
+    let directory = path.parent().unwrap_or(path);
+    let has = |name: &str| directory.join(name).exists();
+    let words = match error.kind() {
+        io::ErrorKind::NotFound if has("spec.yaml") && has("cells") => {
+            let runs = directory.join("cells/CELL/seed-N");
+            format!("{error}; this is the folder of an experiment, name its runs: {}", runs.display())
+        }
+        io::ErrorKind::NotFound if has("run.json") => {
+            format!(
+                "{error}; the history of this run was not kept (`histories: violated` in its experiment keeps only those of runs that broke a promise)"
+            )
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), words)
 }
 
 /// A line of a file that may have been written by somebody who was killed.

@@ -36,7 +36,7 @@ fn record(seq: u64) -> Record {
         seq,
         op: Op::Put,
         key: "key-0000000001".to_owned(),
-        value_id: Some("1.0".to_owned()),
+        value_id: Some(format!("1.{seq}")),
         ctx_in: Some(ContextIn { intent: Intent::WithContext, seq: Some(0), ctx: "AQ".to_owned() }),
         target: "127.0.0.1:7400".to_owned(),
         n: Some(3),
@@ -150,4 +150,62 @@ async fn a_history_that_cannot_be_written_stops_the_run_and_says_why() {
     }
     writer.push(record(1)).await;
     assert_eq!(writer.end().await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+async fn refused(dir: &TempDir, of: impl Fn(&str) -> String) -> String {
+    let path = write(dir, 3).await;
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, of(&text)).unwrap();
+    let errors: Vec<String> = Reader::open(&path).unwrap().filter_map(Result::err).map(|e| e.to_string()).collect();
+    fs::remove_file(path).unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors[0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_not_as_long_as_its_end_says_is_refused_with_both() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, 3).await;
+    let bytes = fs::metadata(&path).unwrap().len();
+    fs::write(dir.path().join("history.end"), format!("{{\"records\":3,\"bytes\":{bytes}}}")).unwrap();
+    assert_eq!(seqs(&path), ((0..3).collect(), None));
+    fs::remove_file(&path).unwrap();
+    let without_last = |text: &str| text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>();
+    let refused = refused(&dir, without_last).await;
+    let said = format!("history.end says 3 records in {bytes} bytes");
+    assert!(refused.contains("with 2 records in ") && refused.contains(&said), "{refused}");
+    let cut = self::refused(&dir, |text| text[..text.len() - 1].to_owned()).await;
+    assert!(cut.contains("with 2 records in "), "{cut}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_another_run_or_twice_there_or_answered_before_they_were_sent_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let second = |from: &'static str, to: &'static str| {
+        move |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(|line| format!("{line}\n")).collect();
+            lines[2] = lines[2].replacen(from, to, 1);
+            lines.concat()
+        }
+    };
+    let other = refused(&dir, second("\"run\":\"00000000000000ab\"", "\"run\":\"cd\"")).await;
+    assert!(other.contains("history.jsonl:3: no record of an operation: it is of the run \"cd\""), "{other}");
+    let twice = refused(&dir, second("\"seq\":1,", "\"seq\":0,")).await;
+    assert!(twice.contains("a line of the operation 0 before it"), "{twice}");
+    let written = refused(&dir, second("\"1.1\"", "\"1.0\"")).await;
+    assert!(written.contains("the write \"1.0\" has a line before it"), "{written}");
+    let early = refused(&dir, second("\"recv_ns\":12", "\"recv_ns\":10")).await;
+    assert!(early.contains("recv_ns is below sent_ns"), "{early}");
+}
+
+#[test]
+fn where_there_is_no_history_it_is_said_what_to_name_or_why() {
+    let dir = TempDir::new().unwrap();
+    let said = || Reader::open(&dir.path().join("history.jsonl")).unwrap_err().to_string();
+    assert!(!said().contains("; "), "{}", said());
+    fs::write(dir.path().join("run.json"), "{}").unwrap();
+    assert!(said().contains("was not kept"), "{}", said());
+    fs::write(dir.path().join("spec.yaml"), "").unwrap();
+    fs::create_dir(dir.path().join("cells")).unwrap();
+    assert!(said().contains("cells/CELL/seed-N"), "{}", said());
 }

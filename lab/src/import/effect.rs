@@ -105,11 +105,28 @@ impl Builder {
         let place = self.imported.account.keys.len();
         self.imported.account.keys.push(Key { name: name.to_owned(), ..Key::default() });
         self.places.insert(name.to_owned(), place);
-        let initial = self.value(place, &self.initial.clone())?;
-        if let Some(key) = self.imported.account.keys.get_mut(place) {
-            key.initial = initial;
+        let initial = self.initial.clone();
+        if let (Model::Set, Datum::Set(elements) | Datum::List(elements)) = (self.model, &initial) {
+            let elements = self.elements(place, elements)?;
+            self.imported
+                .account
+                .keys
+                .get_mut(place)
+                .into_iter()
+                .for_each(|key| key.initial_elements.clone_from(&elements));
+            return Ok(place);
         }
+        let initial = self.value(place, &initial)?;
+        self.imported.account.keys.get_mut(place).into_iter().for_each(|key| key.initial = initial);
         Ok(place)
+    }
+
+    /// In ascending order, each once.
+    fn elements(&mut self, place: usize, values: &[Datum]) -> Result<Vec<Value>, String> {
+        let mut elements: Vec<Value> = values.iter().map(|value| self.value(place, value)).collect::<Result<_, _>>()?;
+        elements.sort_unstable();
+        elements.dedup();
+        Ok(elements)
     }
 
     /// `None`: it says nothing.
@@ -155,11 +172,7 @@ impl Builder {
             }
             (Model::Set, Datum::Nil) => Ok(Seen::Many(Box::default())),
             (Model::Set, Datum::List(values) | Datum::Set(values)) => {
-                let mut seen: Vec<Value> =
-                    values.iter().map(|value| self.value(place, value)).collect::<Result<_, _>>()?;
-                seen.sort_unstable();
-                seen.dedup();
-                Ok(Seen::Many(seen.into()))
+                Ok(Seen::Many(self.elements(place, values)?.into()))
             }
             (Model::Set, other) => Err(format!("a read of a set has {other}, which is no set and no list")),
             (_, answer) => self.value(place, answer).map(Seen::One),

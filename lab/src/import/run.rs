@@ -29,7 +29,8 @@ pub struct RunHistory {
     pub keys_without_lines: u64,
 }
 
-/// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record.
+/// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record; or one that came to
+/// its end has a write with the context of an operation without a line.
 pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory, ReadError> {
     let mut run = Run::default();
     let mut reader = Reader::open(path)?;
@@ -41,7 +42,12 @@ pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory
     let (header, is_unfinished) = (reader.header().clone(), reader.is_unfinished());
     let deletes = header.plan.workload.mix.delete > 0;
     let keys_without_lines = if is_unfinished { run.take_unwritten_for_foreign(deletes) } else { 0 };
-    let (imported, torn_bytes) = (run.finish(), reader.torn_bytes());
+    let torn_bytes = reader.torn_bytes();
+    if let (Some(Pending { line, seq, .. }), false) = (run.take_missing_for_unknown(), is_unfinished) {
+        let why = format!("its context is of the operation {seq}, of which there is no line: the history is damaged");
+        return Err(ReadError::Line { path: path.to_owned(), line, why });
+    }
+    let imported = run.finish();
     Ok(RunHistory { header, imported, torn_bytes, is_unfinished, keys_without_lines })
 }
 
@@ -50,6 +56,7 @@ struct Pending {
     key: usize,
     place: usize,
     seq: u64,
+    line: u64,
 }
 
 #[derive(Default)]
@@ -61,6 +68,8 @@ struct Run {
     /// What the answer of each operation showed.
     shown: HashMap<u64, Vec<Value>>,
     pending: Vec<Pending>,
+    /// All operations that have a line.
+    operations: HashSet<u64>,
     /// All that have a line, refused ones too.
     written: HashSet<Value>,
     left_out: u64,
@@ -68,6 +77,7 @@ struct Run {
 
 impl Run {
     fn add(&mut self, line: u64, record: &Record) {
+        self.operations.insert(record.seq);
         let is_write = matches!(record.op, Op::Put | Op::Delete | Op::RmwPut);
         let is_nothing = record.status == Status::Fail || (!is_write && record.status != Status::Ok);
         if let (true, Some(id)) = (is_write, &record.value_id) {
@@ -78,7 +88,7 @@ impl Run {
             return;
         };
         let place = self.place(&record.key);
-        let did = if is_write { self.write(place, record) } else { self.read(place, record) };
+        let did = if is_write { self.write(place, line, record) } else { self.read(place, record) };
         let time = |ns: u64| i64::try_from(ns).unwrap_or(TIME_MAX).min(TIME_MAX);
         let end = if record.status == Status::Info { NEVER } else { time(record.recv_ns) };
         if let Some(key) = self.keys.get_mut(place) {
@@ -110,16 +120,20 @@ impl Run {
         Did::Read(Seen::Many(values.into_iter().collect()))
     }
 
-    fn write(&mut self, place: usize, record: &Record) -> Did {
+    fn write(&mut self, place: usize, line: u64, record: &Record) -> Did {
         let id = self.names.value(record.value_id.as_deref().unwrap_or_default());
         if record.status == Status::Ok {
             self.shown.entry(record.seq).or_default().push(id);
         }
         let operations = self.keys.get(place).map_or(0, |key| key.operations.len());
         let covers = match &record.ctx_in {
-            Some(ContextIn { intent: Intent::OverwriteAll, .. }) => Covers::Everything,
+            Some(ContextIn { intent: Intent::OverwriteAll, .. }) => {
+                let is_repeated = record.attempts > 1;
+                self.keys.get_mut(place).into_iter().for_each(|key| key.repeated.extend(is_repeated.then_some(id)));
+                Covers::Everything
+            }
             Some(ContextIn { intent: Intent::WithContext, seq: Some(seq), .. }) => {
-                self.pending.push(Pending { key: place, place: operations, seq: *seq });
+                self.pending.push(Pending { key: place, place: operations, seq: *seq, line });
                 Covers::These(Box::default())
             }
             Some(ContextIn { intent: Intent::WithContext, seq: None, .. }) => {
@@ -154,8 +168,22 @@ impl Run {
         keys
     }
 
+    /// Whose context is of an operation without a line covers what nobody knows, as one of an earlier run does. Gives the first of these.
+    fn take_missing_for_unknown(&mut self) -> Option<Pending> {
+        let is_missing = |pending: &mut Pending| !self.operations.contains(&pending.seq);
+        let missing: Vec<Pending> = self.pending.extract_if(.., is_missing).collect();
+        for Pending { key, place, .. } in &missing {
+            let Some(key) = self.keys.get_mut(*key) else { continue };
+            key.has_unknown_contexts = true;
+            if let Some(Did::Replace { covers, .. }) = key.operations.get_mut(*place).map(|write| &mut write.did) {
+                *covers = Covers::Everything;
+            }
+        }
+        missing.into_iter().next()
+    }
+
     fn finish(mut self) -> Imported {
-        for Pending { key, place, seq } in &self.pending {
+        for Pending { key, place, seq, .. } in &self.pending {
             let operation = self.keys.get_mut(*key).and_then(|key| key.operations.get_mut(*place));
             let Some(Did::Replace { id, covers, .. }) = operation.map(|operation| &mut operation.did) else { continue };
             let shown = self.shown.get(seq).into_iter().flatten().copied();
@@ -164,6 +192,7 @@ impl Run {
         }
         for (key, foreign) in self.keys.iter_mut().zip(self.foreign) {
             key.foreign = foreign.into_iter().collect();
+            key.repeated.sort_unstable();
         }
         self.keys.sort_by(|one, other| one.name.cmp(&other.name));
         let account = Account { keys: self.keys, names: self.names };

@@ -219,3 +219,25 @@ fn values_are_the_same_only_if_they_are_written_the_same() {
     let values: Vec<&Did> = account.keys[0].operations.iter().map(|operation| &operation.did).collect();
     assert_eq!(values, [&Did::Write(Value(1)), &Did::Write(Value(2))]);
 }
+
+#[test]
+fn the_initial_set_is_its_elements_however_it_is_written_and_the_initial_list_its_own() {
+    let read = |value: &str| {
+        format!("{{:process 0, :type :invoke, :f :read}}\n{{:process 0, :type :ok, :f :read, :value {value}}}\n")
+    };
+    let set = |initial: &str, value: &str| verdict(&read(value), Format::JepsenEdn, Model::Set, Some(initial));
+    for initial in ["#{1 2}", "[2 1 1]", "(1 2)"] {
+        assert_eq!(set(initial, "#{1 2}"), Verdict::Valid, "{initial}");
+        assert_eq!(set(initial, "#{1}"), Verdict::Invalid, "{initial}");
+    }
+    for initial in ["#{}", "[]"] {
+        assert_eq!(set(initial, "#{}"), Verdict::Valid, "{initial}");
+        assert_eq!(set(initial, "#{1}"), Verdict::Invalid, "{initial}");
+    }
+    let json = r#"{"ClientId": 0, "Input": {"op": "read"}, "Call": 0, "Output": [1, 2], "Return": 5}"#;
+    assert_eq!(verdict(json, Format::PorcupineJson, Model::Set, Some("[2, 1]")), Verdict::Valid);
+    for (initial, value) in [("[1 2]", "[1 2]"), ("(1 2)", "[1 2]"), ("[]", "nil"), ("[]", "[]")] {
+        assert_eq!(verdict(&read(value), Format::JepsenEdn, Model::Append, Some(initial)), Verdict::Valid, "{initial}");
+    }
+    assert_eq!(verdict(&read("[2 1]"), Format::JepsenEdn, Model::Append, Some("[1 2]")), Verdict::Invalid);
+}

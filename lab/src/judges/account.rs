@@ -117,12 +117,16 @@ pub struct Key {
     pub name: String,
     /// What was there at first.
     pub initial: Value,
+    /// Of the set model: the elements that were there at first, in ascending order, each once. With `initial`, if that is one.
+    pub initial_elements: Vec<Value>,
     /// In any order.
     pub operations: Vec<Operation>,
     /// The texts of the append model.
     pub texts: Texts,
     /// Values that were there before the history, or that others wrote beside it; in ascending order.
     pub foreign: Vec<Value>,
+    /// Writes that replace everything and were sent more than once: one may be applied again, whenever. In ascending order.
+    pub repeated: Vec<Value>,
     /// Somebody wrote with a context of which the history does not say what it covers.
     pub has_unknown_contexts: bool,
 }

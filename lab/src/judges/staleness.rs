@@ -4,6 +4,8 @@
 //! something though a delete had begun is not called so: the delete may have taken away what is missed; by causes it is judged all the same.
 //! By causes: a read misses an acknowledged write that had ended before it started and is not in down of what it brought.
 //! A `v` of unknown outcome ends with the first read that returned it and that is not from the future (stricter).
+//! A write that replaces everything and was sent more than once may be applied again, whenever: whoever brings it is not stale in real time, and
+//! whoever brings it, or what had seen it, not by causes.
 //! Revived: an acknowledged write that had ended before the read started had replaced what it brought (`revived`).
 //! Phantom and future reads are counted apart, and so are reads of siblings; failed reads are not here. The denominator is the reads with an
 //! acknowledged write before them.
@@ -136,6 +138,13 @@ impl Staleness {
             .collect();
         acknowledged.sort_unstable();
         let (mut before, mut ended) = (causes.none(), acknowledged.iter().peekable());
+        let is_repeated = |number: &usize| {
+            let operation = causes.writes.get(*number).and_then(|write| key.operations.get(write.place));
+            let Some(Did::Replace { id, .. }) = operation.map(|operation| &operation.did) else { return false };
+            key.repeated.binary_search(id).is_ok()
+        };
+        let mut repeated = causes.none();
+        (0..causes.writes.len()).filter(is_repeated).for_each(|number| repeated.insert(number));
         // In the order of their starts, as writes end.
         for read in causes.reads(key) {
             while let Some((_, number)) = ended.next_if(|(end, _)| *end < read.start) {
@@ -145,6 +154,9 @@ impl Staleness {
                 continue;
             }
             self.causal.judged(read.start);
+            if repeated.shared(&read.down) > 0 {
+                continue;
+            }
             let ends = before.outside(&read.down).filter_map(|number| causes.writes.get(number)).map(|write| write.end);
             let (count, first) = ends.fold((0, NEVER), |(count, first), end| (count + 1, first.min(end)));
             if count > 0 {

@@ -43,6 +43,7 @@ impl States {
 
     pub(super) fn initial(&mut self, key: &Key) -> u32 {
         match self.model {
+            Model::Set if !key.initial_elements.is_empty() => self.number(key.initial_elements.clone().into()),
             Model::Set | Model::Siblings if key.initial != NIL => self.number(Box::new([key.initial])),
             _ => key.initial.0,
         }

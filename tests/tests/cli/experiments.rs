@@ -96,6 +96,8 @@ fn again(directory: &TempDir, folder: &Path, page: &str) {
     lab(directory, "report out").ended(0);
     assert_eq!(text(&folder.join("report.html")), page, "the same files give the same page");
     lab(directory, "compare out out --fail-on regression").ended(0);
+    lab(directory, "compare out out --metric bogus").ended(2).told(&["no metric that both have begins with bogus"]);
+    lab(directory, "check out").ended(64).told(&["out/cells/CELL/seed-N"]);
     lab(directory, "run x.yaml -o out").ended(64).told(&["it is there already", "--resume out"]);
     let outcome = lab(directory, "run --resume out").ended(0);
     assert!(outcome.text().contains("Everything that was expected holds."), "nothing was left to run");

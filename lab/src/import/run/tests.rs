@@ -19,16 +19,20 @@ fn record(seq: u64, op: &str, changes: Json) -> Json {
     record
 }
 
-fn read(records: &[Json]) -> (Account, u64) {
+fn text(records: &[Json]) -> String {
     let pace = json!({ "closed": { "until": { "ops": 5 } } });
     let plan = json!({ "seed": 1, "workload": crate::plan::Workload::default(), "pace": pace });
     let header = json!({
         "driftkv_history": 1, "run": "ab", "started_unix_ms": 1, "plan": plan, "targets": ["t"], "read_mode": "eventual", "timeout_ms": 1,
     });
     let lines: Vec<String> = [&header].into_iter().chain(records).map(Json::to_string).collect();
+    lines.join("\n") + "\n"
+}
+
+fn read(records: &[Json]) -> (Account, u64) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.jsonl");
-    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    fs::write(&path, text(records)).unwrap();
     fs::write(directory.path().join("history.end"), "{}").unwrap();
     let imported = read_run(&path, |_| {}).unwrap().imported;
     (imported.account, imported.left_out)
@@ -83,4 +87,34 @@ fn values_of_other_runs_leave_the_order_unknown() {
     let (account, _) = read(&history(&["0.2", "cd/0.7"]));
     assert_eq!(verdict(&account), Verdict::Unknown);
     assert_eq!(staleness::check(&account).phantom, 0);
+}
+
+#[test]
+fn a_write_sent_twice_over_everything_is_known_to_be() {
+    let put = |attempts: u32, intent: &str| {
+        let context = json!({ "intent": intent, "seq": null, "ctx": "" });
+        record(0, "put", json!({ "value_id": "0.0", "attempts": attempts, "ctx_in": context }))
+    };
+    let repeated = |record: Json| read(&[record]).0.keys[0].repeated.len();
+    assert_eq!(repeated(put(2, "overwrite_all")), 1);
+    assert_eq!(repeated(put(1, "overwrite_all")), 0);
+    assert_eq!(repeated(put(2, "add_sibling")), 0, "applied again it takes nothing away");
+}
+
+#[test]
+fn a_context_of_an_operation_without_a_line_is_damage_unless_the_loader_was_killed() {
+    let context = json!({ "intent": "with_context", "seq": 7, "ctx": "AQ" });
+    let put = record(0, "put", json!({ "value_id": "0.0", "ctx_in": context }));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.jsonl");
+    fs::write(&path, text(&[put])).unwrap();
+    let history = read_run(&path, |_| {}).unwrap();
+    let key = &history.imported.account.keys[0];
+    assert!(history.is_unfinished && key.has_unknown_contexts);
+    fs::write(directory.path().join("history.end"), "{}").unwrap();
+    let refused = read_run(&path, |_| {}).unwrap_err().to_string();
+    assert!(
+        refused.contains("history.jsonl:2: its context is of the operation 7, of which there is no line"),
+        "{refused}"
+    );
 }

@@ -27,6 +27,10 @@ type Ended = (i64, usize);
 
 impl Staleness {
     pub(super) fn revived(&mut self, key: &Key) {
+        // What a write with an unknown context has replaced nobody knows.
+        if key.has_unknown_contexts {
+            return;
+        }
         let gone = replaced(key);
         for (read, operation) in key.operations.iter().enumerate() {
             let Did::Read(seen) = &operation.did else { continue };

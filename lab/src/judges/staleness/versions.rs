@@ -45,6 +45,12 @@ impl Versions {
         let mut all: Vec<Version> = by_value.values().filter(|version| version.start > BEFORE_ALL).copied().collect();
         all.sort_by_key(|version| (version.start, version.end));
         end_unknown(&mut by_value, key);
+        // What may be applied again is never over: nothing is certainly newer.
+        for value in &key.repeated {
+            by_value.get_mut(value).into_iter().for_each(|version| version.end = NEVER);
+        }
+        let mut deletes: Vec<Version> = by_value.values().filter(|version| version.is_delete).copied().collect();
+        deletes.sort_by_key(|version| (version.start, version.end));
         let known: Vec<Version> = all.iter().filter(|version| version.end < NEVER).copied().collect();
         let mut first_end_from: Vec<i64> = known.iter().map(|version| version.end).collect();
         let mut least = NEVER;
@@ -56,7 +62,7 @@ impl Versions {
         all_ends.sort_unstable();
         let (starts, ends) = known.iter().map(|version| (version.start, version.end)).unzip();
         let all_starts = all.iter().map(|version| version.start).collect();
-        Self { by_value, starts, ends, first_end_from, all_starts, all_ends, deletes: latest_deletes(&all) }
+        Self { by_value, starts, ends, first_end_from, all_starts, all_ends, deletes: latest_deletes(&deletes) }
     }
 
     /// When the first acknowledged write ended that began after `time`; `NEVER` if there is none.
@@ -106,10 +112,10 @@ fn end_unknown(by_value: &mut HashMap<Value, Version>, key: &Key) {
     }
 }
 
-fn latest_deletes(all: &[Version]) -> Vec<(i64, Version)> {
+fn latest_deletes(ascending: &[Version]) -> Vec<(i64, Version)> {
     let mut latest: Option<Version> = None;
     let mut deletes = Vec::new();
-    for version in all.iter().filter(|version| version.is_delete) {
+    for version in ascending {
         let newest = latest.filter(|latest| latest.end >= version.end).unwrap_or(*version);
         latest = Some(newest);
         deletes.push((version.start, newest));

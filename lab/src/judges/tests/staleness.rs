@@ -274,3 +274,30 @@ fn an_empty_answer_stands_for_any_delete_that_had_begun() {
     );
     assert_eq!(of(vec![put(1, 0, 1), delete(2, 7, 8), nothing(5)]).real_time.stale, 1, "a later one cannot");
 }
+
+#[test]
+fn whoever_brings_what_may_be_applied_again_is_not_stale() {
+    let put =
+        |id: u32, covers: Covers, start, end| at(Did::Replace { id: Value(id), is_delete: false, covers }, start, end);
+    let read = |start| at(Did::Read(Seen::Many([Value(1)].into())), start, start + 10);
+    let operations = vec![put(1, Covers::Everything, 1, 100), put(2, Covers::Everything, 200, 300), read(400)];
+    let judged = |repeated: Vec<Value>| {
+        let found = check(&Key { operations: operations.clone(), repeated, ..Key::default() });
+        (found.real_time.stale, found.causal.stale)
+    };
+    assert_eq!(judged(Vec::new()), (1, 1));
+    assert_eq!(judged(vec![Value(1)]), (0, 0), "the first was sent twice: it may have come after the second again");
+    assert_eq!(judged(vec![Value(2)]), (1, 1), "the second was, which is missed all the same");
+}
+
+#[test]
+fn a_write_with_an_unknown_context_revives_nothing() {
+    let put = |id: u32, start| {
+        at(Did::Replace { id: Value(id), is_delete: false, covers: Covers::Everything }, start, start + 1)
+    };
+    let read = at(Did::Read(Seen::Many([Value(1), Value(2)].into())), 20, 21);
+    let key = Key { operations: vec![put(1, 0), put(2, 10), read], ..Key::default() };
+    let staleness = |key: &Key| check(key).revived;
+    assert_eq!(staleness(&key), 1);
+    assert_eq!(staleness(&Key { has_unknown_contexts: true, ..key }), 0);
+}

@@ -21,7 +21,12 @@ pub(super) fn details(figure: &Figure, most: usize) -> String {
         Kind::Timeline { lanes } => (head(["lane", "from", "to", "what", "kind"]), operations(lanes)),
     };
     let data = Rows { caption: "", head: &head, rows: &rows, most }.html();
-    format!("<details><summary>The numbers ({} rows)</summary>\n{data}{}</details>\n", rows.len(), bands(figure, most))
+    let bands = bands(figure, most);
+    format!("<details><summary>The numbers ({})</summary>\n{data}{bands}</details>\n", shown(rows.len(), most))
+}
+
+fn shown(rows: usize, most: usize) -> String {
+    if rows > most { format!("{most} of {rows} rows") } else { format!("{rows} rows") }
 }
 
 fn bands(figure: &Figure, most: usize) -> String {
@@ -75,4 +80,15 @@ fn operations(lanes: &[OpLane]) -> Vec<Vec<String>> {
     // The violation first: it must not be what is left out.
     told.sort_by_key(|(comes_later, _)| *comes_later);
     told.into_iter().map(|(_, row)| row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn the_label_of_a_table_tells_how_many_of_its_rows_are_shown() {
+        assert_eq!(shown(3506, 200), "200 of 3506 rows");
+        assert_eq!(shown(200, 200), "200 rows");
+    }
 }
