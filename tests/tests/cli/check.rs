@@ -57,6 +57,7 @@ fn a_loader_that_was_killed_convicts_no_store() {
     let unwritten = &lines[read]["returned"][0]["value_id"];
     let lines = history.lines().zip(&lines).take(read + 1).filter(|(_, told)| told["value_id"] != *unwritten);
     let kept: Vec<&str> = lines.map(|(line, _)| line).collect();
+    fs::write(run.join("history.end"), "{}").unwrap();
     fs::write(run.join("history.jsonl"), kept.join("\n") + "\n{\"run\":").unwrap();
     let told = offline(2).told(&["unknown (written"]);
     assert!(told.text().contains("the history has no end (the loader was killed)"), "{}", told.text());
@@ -90,6 +91,8 @@ fn a_second_run_on_the_same_keys_makes_no_loss_of_the_first() {
     let mut forged: Value =
         serde_json::from_str(text.lines().rfind(|line| line.contains("\"op\":\"put\"")).unwrap()).unwrap();
     (forged["value_id"], forged["key"]) = ("0.999999999".into(), "key-of-nobody-else".into());
+    forged["seq"] = 999_999_999.into();
     fs::write(&history, format!("{text}{forged}\n")).unwrap();
+    fs::write(history.with_file_name("history.end"), "{}").unwrap();
     check(&["second", "--settle", "0s"]).ended(1).told(&["lost: 1 acknowledged write;"]);
 }

@@ -205,8 +205,9 @@ fn a_crash_costs_a_client_that_tries_again_nothing_and_no_acknowledged_write() {
     let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
     let put = history.lines().rfind(|line| line.contains("\"op\":\"put\"")).unwrap();
     let mut forged: Value = serde_json::from_str(put).unwrap();
-    forged["value_id"] = "0.999999999".into();
+    (forged["value_id"], forged["seq"]) = ("0.999999999".into(), 999_999_999.into());
     fs::write(run.join("history.jsonl"), format!("{history}{forged}\n")).unwrap();
+    fs::write(run.join("history.end"), "{}").unwrap();
     let lost = up
         .driftkv(&[&check[..], &["--settle", "1s"]].concat())
         .ended(1)

@@ -90,6 +90,7 @@ fn a_stored_run_is_judged_without_its_cluster_and_a_changed_one_is_found() {
         let mut changed = honest.clone();
         changed[place].returned = vec![Returned { value_id: value_id.to_owned(), dot: None }];
         write(&history, &changed);
+        fs::write(history.with_file_name("history.end"), "{}").unwrap();
     };
     brought(&old);
     let stale = check(directory, &[]).ended(1).told(&["violated (fresh"]);
