@@ -17,7 +17,7 @@ pub mod logs;
 mod report;
 pub mod site;
 mod status;
-mod token;
+pub mod token;
 
 pub use args::{Args, Which};
 use args::{Command, Shell};

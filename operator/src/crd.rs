@@ -23,6 +23,11 @@ pub const API_VERSION: &str = "driftkv.io/v1alpha1";
 /// `kind` of every manifest.
 pub const KIND: &str = "KVCluster";
 
+/// The name, by `app.kubernetes.io/name`, of the pods of the laboratory's runs (`driftkv lab run --kubernetes`).
+pub const LAB: &str = "driftkv-lab";
+/// On these: the cluster that each is for.
+pub const LABEL_LAB_CLUSTER: &str = "driftkv.io/lab-cluster";
+
 /// What a cluster should be.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(

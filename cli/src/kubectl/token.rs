@@ -16,7 +16,7 @@ use crate::error::Failure;
 ///
 /// Errors: it may not be read, or is no token.
 pub async fn present(site: &Site, cluster: &str) -> Result<(), Failure> {
-    let wrong = || Failure::failed(format!("the Secret {} holds no token that can be said", name(cluster)));
+    let wrong = || Failure::failed(format!("the Secret {} holds no token that can be said", secret(cluster)));
     let caller = match read(site, cluster).await?.remove("token") {
         None => Caller::default(),
         Some(token) => {
@@ -35,12 +35,13 @@ pub async fn lines(site: &Site, cluster: &str) -> Result<Vec<String>, Failure> {
     Ok(texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect())
 }
 
-fn name(cluster: &str) -> String {
+/// The name of that Secret.
+pub fn secret(cluster: &str) -> String {
     format!("{cluster}-admin")
 }
 
 async fn read(site: &Site, cluster: &str) -> Result<BTreeMap<String, ByteString>, Failure> {
-    let name = name(cluster);
+    let name = secret(cluster);
     let secrets: Api<Secret> = Api::namespaced(site.client.clone(), &site.namespace);
     let what = format!("read the admin token, Secret {name} of namespace {}", site.namespace);
     Ok(call_opt(&what, secrets.get(&name)).await?.and_then(|secret| secret.data).unwrap_or_default())

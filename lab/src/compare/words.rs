@@ -4,7 +4,6 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Comparison, OutcomeChange, Row, Verdict};
-use crate::offline::Outcome;
 use crate::report::number;
 
 impl Verdict {
@@ -28,7 +27,7 @@ impl Display for Comparison {
         }
         for OutcomeChange { what, before, after, is_worse } in &self.outcomes {
             let word = if *is_worse { "regression" } else { "changed" };
-            writeln!(f, "{word}: {what}: {}, then {}", named(*before), named(*after))?;
+            writeln!(f, "{word}: {what}: {}, then {}", before.word(), after.word())?;
         }
         let is_told = |row: &&Row| row.verdict != Verdict::NoDifference;
         let mut lines =
@@ -53,14 +52,6 @@ impl Display for Comparison {
             self.count(Verdict::NoDifference),
             self.count(Verdict::NotComparable),
         )
-    }
-}
-
-fn named(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Holds => "holds",
-        Outcome::Unknown => "unknown",
-        Outcome::Violated => "violated",
     }
 }
 

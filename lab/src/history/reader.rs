@@ -101,6 +101,11 @@ impl Reader {
         self.torn.is_some() || !has_end()
     }
 
+    /// Whether a line so far is of the operation `seq`.
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        [false, true].into_iter().any(|is_write_of_rmw| self.operations.contains(&(seq, is_write_of_rmw)))
+    }
+
     /// `line` as a record of this run. Else what is wrong with it.
     fn record(&mut self, line: &[u8]) -> Result<Record, String> {
         self.bytes += line.len() as u64;

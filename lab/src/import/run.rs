@@ -43,7 +43,9 @@ pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory
     let deletes = header.plan.workload.mix.delete > 0;
     let keys_without_lines = if is_unfinished { run.take_unwritten_for_foreign(deletes) } else { 0 };
     let torn_bytes = reader.torn_bytes();
-    if let (Some(Pending { line, seq, .. }), false) = (run.take_missing_for_unknown(), is_unfinished) {
+    if let (Some(Pending { line, seq, .. }), false) =
+        (run.take_missing_for_unknown(|seq| reader.has(seq)), is_unfinished)
+    {
         let why = format!("its context is of the operation {seq}, of which there is no line: the history is damaged");
         return Err(ReadError::Line { path: path.to_owned(), line, why });
     }
@@ -68,8 +70,6 @@ struct Run {
     /// What the answer of each operation showed.
     shown: HashMap<u64, Vec<Value>>,
     pending: Vec<Pending>,
-    /// All operations that have a line.
-    operations: HashSet<u64>,
     /// All that have a line, refused ones too.
     written: HashSet<Value>,
     left_out: u64,
@@ -77,7 +77,6 @@ struct Run {
 
 impl Run {
     fn add(&mut self, line: u64, record: &Record) {
-        self.operations.insert(record.seq);
         let is_write = matches!(record.op, Op::Put | Op::Delete | Op::RmwPut);
         let is_nothing = record.status == Status::Fail || (!is_write && record.status != Status::Ok);
         if let (true, Some(id)) = (is_write, &record.value_id) {
@@ -169,8 +168,8 @@ impl Run {
     }
 
     /// Whose context is of an operation without a line covers what nobody knows, as one of an earlier run does. Gives the first of these.
-    fn take_missing_for_unknown(&mut self) -> Option<Pending> {
-        let is_missing = |pending: &mut Pending| !self.operations.contains(&pending.seq);
+    fn take_missing_for_unknown(&mut self, has_line: impl Fn(u64) -> bool) -> Option<Pending> {
+        let is_missing = |pending: &mut Pending| !has_line(pending.seq);
         let missing: Vec<Pending> = self.pending.extract_if(.., is_missing).collect();
         for Pending { key, place, .. } in &missing {
             let Some(key) = self.keys.get_mut(*key) else { continue };

@@ -86,6 +86,17 @@ pub enum Outcome {
     Violated,
 }
 
+impl Outcome {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Unknown => "unknown",
+            Self::Violated => "violated",
+        }
+    }
+}
+
 /// One property of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judged {

@@ -121,11 +121,7 @@ impl RunVerdict {
 }
 
 fn line(judged: &Judged) -> String {
-    let outcome = match judged.outcome {
-        Outcome::Holds => "holds",
-        Outcome::Unknown => "unknown",
-        Outcome::Violated => "violated",
-    };
+    let outcome = judged.outcome.word();
     let what = match judged.property {
         Property::Linearizable => "keys",
         Property::MonotonicWrites | Property::WritesFollowReads => "chances",

@@ -135,11 +135,11 @@ impl Running {
             Ok(is_over) => is_over,
             Err(failure) => {
                 // The Job of a pod that has ended stays for a while: its log says more. One that goes on would load and disturb the cluster.
-                if !started.has_ended().await {
-                    started.delete().await?;
+                // What is under way is ended by `stop`, whatever the API server says now.
+                if started.has_ended().await {
+                    self.heal(number, say).await;
+                    *self.under_way() = None;
                 }
-                *self.under_way() = None;
-                self.heal(number, say).await;
                 return Err(failure);
             }
         };
@@ -168,11 +168,15 @@ impl Running {
     /// Deletes what was made, and ends a run that was given up at once.
     pub async fn stop(self) -> Result<(), Failure> {
         let given_up = self.under_way().take();
+        let mut deleted = Ok(());
         if let Some((job, number)) = given_up {
-            Started::of(&self.site, &job).delete().await?;
+            deleted = Started::of(&self.site, &job).delete().await;
             self.heal(number, &style::note).await;
         }
-        if self.is_made { made::remove(&self.site, &self.name).await } else { Ok(()) }
+        if self.is_made {
+            made::remove(&self.site, &self.name).await?;
+        }
+        deleted
     }
 }
 

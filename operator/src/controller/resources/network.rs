@@ -15,10 +15,7 @@ use serde_json::{Value, json};
 use driftkv_proto::{ADMIN_PORT, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
 use super::super::names::{LABEL_SERVICE, MANAGER, Names};
-
-/// On the pods of the laboratory's runs (`driftkv lab run --kubernetes`), with the cluster that each is for.
-const LAB: &str = "driftkv-lab";
-const LABEL_LAB_CLUSTER: &str = "driftkv.io/lab-cluster";
+use crate::crd::{LAB, LABEL_LAB_CLUSTER};
 
 /// Every port of a node, by name.
 pub(super) const PORTS: [(&str, u16); 4] =

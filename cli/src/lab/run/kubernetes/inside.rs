@@ -15,9 +15,9 @@ use driftkv_lab::load::Quorums;
 use driftkv_lab::run_dir::RunDir;
 use driftkv_lab::target::{Answers, Target, TargetNode};
 use driftkv_proto::v1;
-use driftkv_proto::{ADMIN_PORT, CLIENT_PORT};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 
 use super::lines::Told;
 use crate::admin;
@@ -100,6 +100,11 @@ pub fn pack(args: &PackArgs) -> Result<(), Failure> {
     archive.into_inner().and_then(GzEncoder::finish).map(drop).map_err(wrong)
 }
 
+fn addresses(cluster: &Cluster, of: &str) -> Vec<String> {
+    let listed = cluster.object.pointer(&format!("/status/endpoints/{of}")).and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// The KVCluster beside this pod.
 struct InPod {
     known: KnownCluster,
@@ -111,13 +116,17 @@ impl InPod {
     async fn find(name: &str, quorums: Quorums) -> Result<Self, Failure> {
         let site = Site::open(&Which::default()).await?;
         let cluster = Cluster::find(&site, Some(name)).await?;
-        let host = |node: &str| format!("{node}.{name}-nodes.{}.svc", site.namespace);
-        let node = |node: String| TargetNode {
-            client: Some(format!("{}:{CLIENT_PORT}", host(&node))),
-            admin: format!("{}:{ADMIN_PORT}", host(&node)),
-            name: node,
-        };
-        let known = KnownCluster::of(cluster.members().into_iter().map(node).collect(), quorums);
+        // The operator says where its nodes are reached, in the order of their numbers.
+        let [clients, admins] = ["nodes", "admin"].map(|of| addresses(&cluster, of));
+        let addresses = clients.into_iter().zip(admins);
+        let node = |(name, (client, admin))| TargetNode { name, client: Some(client), admin };
+        let nodes: Vec<TargetNode> = cluster.members().into_iter().zip(addresses).map(node).collect();
+        if nodes.is_empty() || nodes.len() != cluster.members().len() {
+            return Err(Failure::unavailable(format!(
+                "the status of the KVCluster {name} has no address of each node yet"
+            )));
+        }
+        let known = KnownCluster::of(nodes, quorums);
         Ok(Self { known, site, name: name.to_owned() })
     }
 }

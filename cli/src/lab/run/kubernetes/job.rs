@@ -138,7 +138,10 @@ impl<'a> Started<'a> {
             let pods = match call("list the pods of the run's Job", self.pods().list(&self.ours())).await {
                 Ok(pods) => pods.items,
                 // The API server may be away for a while; the run is not.
-                Err(failure) if failure.exit == Exit::Unavailable && began.elapsed() < START_MAX => continue,
+                Err(failure) if failure.exit == Exit::Unavailable && began.elapsed() < START_MAX => {
+                    sleep(LOOK_EVERY).await;
+                    continue;
+                }
                 Err(failure) => return Err(failure),
             };
             if let Some(pod) = pods.first() {
@@ -152,7 +155,7 @@ impl<'a> Started<'a> {
             if is_hopeless || began.elapsed() > START_MAX {
                 let after = began.elapsed().as_secs();
                 return Err(Failure::unavailable(format!("the pod of the run does not start: {seen} after {after} s"))
-                    .hint(self.look()));
+                    .hint(format!("`kubectl get events -n {}` shows why.", self.site.namespace)));
             }
             sleep(LOOK_EVERY).await;
         }
@@ -208,7 +211,7 @@ impl<'a> Started<'a> {
             }
         }
         let why = last.map_or_else(String::new, |failure| failure.message);
-        Err(Failure::failed(format!("the files of the run cannot be fetched from {pod}: {why}")).hint(self.look()))
+        Err(Failure::failed(format!("the files of the run cannot be fetched from {pod}: {why}")))
     }
 
     /// The whole archive before any of it: half an answer leaves nothing.

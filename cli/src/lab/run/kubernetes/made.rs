@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use driftkv_operator::crd::LAB;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::objects::LABEL_NAME;
 use crate::error::{Exit, Failure};
 use crate::kubectl::cluster::{self, Cluster, LABEL_CLUSTER};
 use crate::kubectl::site::{Site, call, call_opt};
@@ -27,9 +27,9 @@ pub async fn make(site: &Site, manifest: &Value) -> Result<String, Failure> {
     let mut object: DynamicObject = serde_json::from_value(manifest.clone()).map_err(wrong)?;
     let name = object.metadata.name.clone().unwrap_or_default();
     let labels = object.metadata.labels.get_or_insert_default();
-    labels.insert("app.kubernetes.io/managed-by".to_owned(), LABEL_NAME.to_owned());
+    labels.insert("app.kubernetes.io/managed-by".to_owned(), LAB.to_owned());
     let what = format!("make the KVCluster {name} in namespace {}", site.namespace);
-    let params = PostParams { field_manager: Some(LABEL_NAME.to_owned()), ..PostParams::default() };
+    let params = PostParams { field_manager: Some(LAB.to_owned()), ..PostParams::default() };
     call(&what, cluster::api(site).create(&params, &object)).await.map_err(|failure| match failure.exit {
         Exit::Conflict => Failure::conflict(format!("{what}: there is one of that name already")).hint(format!(
             "To run the experiment on it: cluster.kubernetes.cluster: {name}, or --cluster {name}. Another name: cluster.name."
@@ -43,7 +43,14 @@ pub async fn make(site: &Site, manifest: &Value) -> Result<String, Failure> {
 pub async fn ready(site: &Site, name: &str, stop: &AtomicBool) -> Result<bool, Failure> {
     let began = Instant::now();
     loop {
-        let now = Cluster::find(site, Some(name)).await?;
+        let now = match Cluster::find(site, Some(name)).await {
+            // The API server may be away for a while; the cluster is not.
+            Err(failure) if failure.exit == Exit::Unavailable && began.elapsed() < READY_MAX => {
+                sleep(LOOK_EVERY).await;
+                continue;
+            }
+            now => now?,
+        };
         if is_ready(&now) || stop.load(Ordering::Relaxed) {
             return Ok(is_ready(&now));
         }

@@ -2,11 +2,12 @@
 //! Invariants: everything but the Job belongs to the Job, and the Job goes by itself when it is over, so that a command that dies leaves nothing;
 //! the pod satisfies pod security `restricted`.
 
+use driftkv_operator::crd::{LAB, LABEL_LAB_CLUSTER};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-/// On the pod; a cluster that allows faults lets it reach its admin ports.
-pub const LABEL_NAME: &str = "driftkv-lab";
+use crate::kubectl::token;
+
 /// Its only container.
 pub const CONTAINER: &str = "lab";
 /// The command in the image.
@@ -46,8 +47,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     fn labels(&self) -> Value {
         json!({
-            "app.kubernetes.io/name": LABEL_NAME, "app.kubernetes.io/managed-by": LABEL_NAME,
-            "driftkv.io/lab-cluster": self.cluster,
+            "app.kubernetes.io/name": LAB, "app.kubernetes.io/managed-by": LAB, (LABEL_LAB_CLUSTER): self.cluster,
         })
     }
 
@@ -83,8 +83,7 @@ impl Run<'_> {
             "--out",
             OUT,
         ];
-        let token =
-            json!({"secretKeyRef": {"name": format!("{}-admin", self.cluster), "key": "token", "optional": true}});
+        let token = json!({"secretKeyRef": {"name": token::secret(self.cluster), "key": "token", "optional": true}});
         json!({
             "restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_S, "serviceAccountName": self.name,
             "imagePullSecrets": like.image_pull_secrets, "nodeSelector": like.node_selector, "tolerations": like.tolerations,
