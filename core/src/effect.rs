@@ -185,6 +185,19 @@ pub enum AdminRequest {
     Digest(PartitionId),
     /// Digests of all partitions this node owns.
     Digests,
+    /// What this node itself stores of some keys.
+    Peek(Vec<Key>),
+}
+
+/// What a node stores of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peeked {
+    /// It owns the key; of a key that it does not own it tells nothing, hints neither.
+    pub is_owned: bool,
+    /// It has a record of it, of values or of deletes.
+    pub is_known: bool,
+    /// Its live siblings.
+    pub values: Vec<Bytes>,
 }
 
 /// What a node holds of a partition it owns.
@@ -240,11 +253,21 @@ pub struct Status {
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum AdminReply {
-    Bootstrapped { version: u64, hash: u128, was_adopted: bool },
+    Bootstrapped {
+        version: u64,
+        hash: u128,
+        was_adopted: bool,
+    },
     Layout(Option<Layout>),
     Status(Box<Status>),
-    Digest { root: u64, keys: u64, is_built: bool },
+    Digest {
+        root: u64,
+        keys: u64,
+        is_built: bool,
+    },
     Digests(Vec<PartitionDigest>),
+    /// In the order of the keys.
+    Peeked(Vec<Peeked>),
     Refused(String),
 }
 

@@ -355,6 +355,7 @@ impl Node {
             AdminRequest::Status => crate::effect::AdminReply::Status(Box::new(self.status())),
             AdminRequest::Digest(partition) => self.digest(partition),
             AdminRequest::Digests => crate::effect::AdminReply::Digests(self.trees.digests().collect()),
+            AdminRequest::Peek(keys) => crate::effect::AdminReply::Peeked(self.peek(store, &keys)?),
         };
         self.push(Hold::Batch, Effect::AdminReply { token, reply });
         Ok(())

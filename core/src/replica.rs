@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::causality::{Actor, Context, Payload, State};
-use crate::effect::Event;
+use crate::effect::{Event, Peeked};
 use crate::id::{Incarnation, Key, RequestId};
 use crate::message::{Fetch, FetchReply, Message, Purpose, Refusal, Replicate};
 use crate::node::{Hold, Node};
@@ -216,12 +216,28 @@ impl Node {
 
     /// What this node holds of a key: its record if it is a primary, else the merge of its hints.
     pub(crate) fn read_local(&self, store: &dyn Store, key: &Key) -> Result<Local, StoreError> {
-        let is_owner = self.ring.as_ref().is_some_and(|ring| ring.is_primary(ring.partition_of(key), self.me()));
-        if is_owner {
+        if self.is_owner(key) {
             return self.load(store, key);
         }
         let state = self.read_hints(store, key)?;
         Ok(Local { hash: state.hash(), record: Record { own_epoch: None, state }, is_present: false })
+    }
+
+    /// What this node stores of keys that it owns: nobody is asked, and nothing is repaired.
+    pub(crate) fn peek(&self, store: &dyn Store, keys: &[Key]) -> Result<Vec<Peeked>, StoreError> {
+        let one = |key: &Key| {
+            if !self.is_owner(key) {
+                return Ok(Peeked::default());
+            }
+            let local = self.load(store, key)?;
+            let values = local.record.state.live().into_iter().filter_map(|payload| payload.value).collect();
+            Ok(Peeked { is_owned: true, is_known: local.is_present, values })
+        };
+        keys.iter().map(one).collect()
+    }
+
+    fn is_owner(&self, key: &Key) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.is_primary(ring.partition_of(key), self.me()))
     }
 
     pub(crate) fn is_expired(&self, at: Time, remaining_ms: u32) -> bool {

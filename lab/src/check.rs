@@ -1,5 +1,6 @@
 //! Whether what was promised was kept: reads every key that runs have written, and accounts for every acknowledged write.
-//! Reading order: `writes` (what the histories say), `final_read` (what is there), `judge` (what is missing); research/lab.md 3.9.
+//! Reading order: `writes` (what the histories say), `final_read` (what is there), `judge` (what is missing), `coverage` (of one replica);
+//! research/lab.md 3.9.
 //! Invariant: no write is called lost that a majority of its owners shows before `Reading::settle` is over: a sloppy quorum keeps
 //! it where reads may miss it until it was handed over (Dynamo, SOSP 2007, 4.6); none that may have been replaced by a write of which no line
 //! tells: of another run, or of a loader that was killed. Not here: consistency of the reads during the run.
@@ -14,9 +15,13 @@ use serde::Serialize;
 
 use crate::history::ReadError;
 
+mod coverage;
 mod final_read;
 mod judge;
 mod writes;
+
+pub use coverage::Coverage;
+pub(crate) use final_read::name;
 
 /// What was found at the end. Values are named `RUN/ID`; at most [`SHOWN_MAX`] of each kind of trouble are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,6 +1,6 @@
 //! How long replicas take to hold the same again after a heal (research/lab.md 3.10), from polls of what each of them holds by itself.
-//! The mode is frozen: nobody writes after the heal, so a difference is something that has not been mended. A poll neither coordinates nor
-//! repairs. Reading order: `Convergence` (what was seen: `convergence.json` of a run), `spans` (when each partition converged), `measure`.
+//! Here the mode is frozen: nobody writes after the heal, so a difference is something that has not been mended; `live` is the mode in which
+//! clients go on. A poll neither coordinates nor repairs. Reading order: `Convergence` (what was seen: `convergence.json` of a run), `spans` (when each partition converged), `measure`.
 //! Invariants: a partition converged in (the last poll that saw a difference, or the heal; the first poll after it that saw agreement]; it agrees
 //! only if all its owners told a finished digest and all are alike; what was not told is neither agreement nor a difference.
 //! Not here: polling, and deciding when the heal was.
@@ -17,10 +17,12 @@ use crate::report::Figure;
 use crate::run_dir::{self, FileError};
 
 mod figure;
+mod live;
 mod spans;
 #[cfg(test)]
 mod tests;
 
+pub use live::{Live, Look};
 pub(crate) use spans::agrees;
 pub use spans::{Span, spans};
 

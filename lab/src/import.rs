@@ -67,6 +67,8 @@ pub struct Imported {
 /// Reads a history. `initial`: what each key held at first, as a value of the format; nothing if `None`.
 /// Errors: the first thing that is not understood; one at line 0 is about `initial`, or about the whole.
 pub fn read(bytes: &[u8], format: Format, model: Model, initial: Option<&str>) -> Result<Imported, ImportError> {
+    // Editors and tools of Windows begin a text in UTF-8 so.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if format == Format::PorcupineJson {
         return json::read(bytes, model, initial);
     }

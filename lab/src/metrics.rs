@@ -1,6 +1,6 @@
 //! What was measured, by name: what expectations, tables, charts over a grid and comparisons all speak of.
 //! Names are dotted and end in their unit where they have one (`latency.get.p99_ms`, `staleness.rate`); docs/experiments.md lists all.
-//! Invariant: a metric that was not measured is absent, never 0. Runs of one cell become one by `pool`; `text` prints.
+//! Invariant: a metric that was not measured is absent, never 0. Runs of one cell become one by `pool`; `text` prints; `names` knows them all.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::offline::wilson;
 
+mod names;
 mod pool;
 mod text;
 
+pub use names::unknown;
 pub use pool::pool;
 pub use text::unit_word;
 

@@ -46,4 +46,7 @@ pub trait Target: Sync {
 
     /// What each node stores of each partition that it owns; neither coordinates nor repairs.
     fn digests(&self) -> impl Future<Output = Answers<v1::DigestsReply>> + Send;
+
+    /// What each node stores of each of `keys`, in their order; neither coordinates nor repairs.
+    fn peek(&self, bucket: &str, keys: &[String]) -> impl Future<Output = Answers<v1::PeekReply>> + Send;
 }

@@ -95,6 +95,11 @@ impl Faults {
         }))
     }
 
+    /// Whether this node was started to be disturbed.
+    pub fn is_allowed(&self) -> bool {
+        self.0.is_allowed
+    }
+
     /// Sets who the members are; until then no experiment can be checked, and each is refused.
     pub fn set_members(&self, members: Membership) {
         self.lock().members = Some(members);

@@ -119,6 +119,16 @@ impl Target for KnownCluster {
         let question = |mut client: admin::AdminClient| async move { client.digests(v1::DigestsRequest {}).await };
         told(admin::ask_all(&self.admin(), question).await)
     }
+
+    async fn peek(&self, bucket: &str, keys: &[String]) -> Answers<v1::PeekReply> {
+        let keys = keys.iter().map(|key| key.clone().into()).collect();
+        let request = v1::PeekRequest { bucket: bucket.to_owned(), keys };
+        let question = move |mut client: admin::AdminClient| {
+            let request = request.clone();
+            async move { client.peek(request).await }
+        };
+        told(admin::ask_all(&self.admin(), question).await)
+    }
 }
 
 fn told<T>(answers: Vec<admin::Answer<T>>) -> Answers<T> {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::effect::{AdminReply, Get, Intent, Put};
+use crate::effect::{AdminReply, Get, Intent, Peeked, Put};
 use crate::id::{ClusterId, Key, RequestId};
 use crate::layout::Member;
 use crate::store::MemStore;
@@ -222,6 +222,27 @@ fn any_node_takes_a_put_and_any_node_shows_it() {
         assert!(matches!(net.replies[&(node as u64)], Ok(Reply::Put { .. })), "{:?}", net.replies[&(node as u64)]);
         assert_eq!(net.get((node + 2) % 5, 100 + node as u64, node % 2 == 0).0, [value("v")]);
     }
+}
+
+#[test]
+fn a_node_shows_what_it_stores_itself_and_asks_nobody() {
+    let mut net = five();
+    let (owners, fallbacks) = net.owners();
+    let away = owners[2];
+    net.cut(away);
+    net.put(owners[0], 1, put_of("v", 1));
+    let shown = |net: &Net, node: usize| net.nodes[node].peek(&net.stores[node], &[key()]).unwrap().remove(0);
+    let seen = Peeked { is_owned: true, is_known: true, values: vec![Bytes::from_static(b"v")] };
+    assert_eq!(shown(&net, owners[0]), seen);
+    assert_eq!(shown(&net, away), Peeked { is_owned: true, ..Peeked::default() }, "it did not hear of it");
+    for stranger in fallbacks {
+        assert_eq!(shown(&net, stranger), Peeked::default(), "hints are none of its own");
+    }
+    let sent = net.sent.len();
+    net.input(away, Input::Admin { token: 0, request: AdminRequest::Peek(vec![key()]) });
+    assert_eq!((net.sent.len(), shown(&net, away).is_known), (sent, false), "looking mends nothing");
+    net.put(owners[0], 2, Put { value: None, intent: Intent::OverwriteAll, ..put_of("", 2) });
+    assert_eq!(shown(&net, owners[0]), Peeked { values: Vec::new(), ..seen });
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) async fn all(
 }
 
 /// `RUN/ID`; `damaged RUN/ID` where the bytes are not those that were written; `unknown HASH` of what no laboratory wrote.
-fn name(fillers: &[Filler], value: &[u8]) -> String {
+pub(crate) fn name(fillers: &[Filler], value: &[u8]) -> String {
     let mut names = fillers.iter().map(|filler| (filler, filler.name(value)));
     let own = names.find(|(_, name)| !name.contains('/') && !name.starts_with("unknown"));
     match (own, ValueId::of(value)) {

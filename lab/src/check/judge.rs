@@ -76,6 +76,14 @@ fn judge_key(
     }
 }
 
+/// Whether what is `there` accounts for every write that was acknowledged until `until_ns`.
+pub(super) fn covers(writes: &[Write], there: &[String], until_ns: u128) -> bool {
+    let by_id: HashMap<&str, &Write> = writes.iter().map(|write| (write.id.as_str(), write)).collect();
+    let accounted = accounted(writes, &by_id, there);
+    let mut due = writes.iter().filter(|write| write.status == Status::Ok && write.ended_ns <= until_ns);
+    due.all(|write| accounted.contains(write.id.as_str()))
+}
+
 /// The writes that are there, and all that these had seen.
 fn accounted<'a>(writes: &'a [Write], by_id: &HashMap<&str, &'a Write>, there: &'a [String]) -> HashSet<&'a str> {
     let mut by_sent: Vec<&Write> = writes.iter().filter(|write| write.sent_ns.is_some()).collect();
@@ -133,6 +141,24 @@ mod tests {
         let verdict = judge(writes, there);
         assert_eq!(verdict.lost_count as usize, verdict.lost.len());
         verdict.lost.into_iter().map(|place| place.value_id).collect()
+    }
+
+    #[test]
+    fn a_replica_covers_what_was_acknowledged_until_then_by_what_it_holds_and_what_that_had_seen() {
+        let writes = [
+            write("a", &[], Status::Ok, 10),
+            write("b", &["a"], Status::Ok, 20),
+            write("c", &[], Status::Ok, 30),
+            write("u", &[], Status::Info, 12),
+        ];
+        let covers = |there: &[&str], until: u128| {
+            let there: Vec<String> = there.iter().map(|name| (*name).to_owned()).collect();
+            super::covers(&writes, &there, until)
+        };
+        assert!(covers(&[], 14), "nothing was acknowledged yet");
+        assert!(covers(&["a"], 15) && covers(&["b"], 15) && !covers(&[], 15) && !covers(&["u"], 15));
+        assert!(covers(&["b"], 25) && !covers(&["a"], 25));
+        assert!(covers(&["b", "c"], 35) && !covers(&["b"], 35) && !covers(&["c"], 35));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::CheckError;
-use crate::history::{ContextIn, Intent, Op, Reader, Record};
+use crate::history::{ContextIn, Intent, Op, ReadError, Reader, Record};
 use crate::load::Status;
 use crate::plan::Filler;
 
@@ -49,29 +49,41 @@ pub(super) enum Covers {
 pub(super) fn read(runs: &[PathBuf]) -> Result<Written, CheckError> {
     let mut written = Written { runs: runs.len(), ..Written::default() };
     for run in runs {
-        let mut reader = Reader::open(&run.join("history.jsonl"))?;
-        let header = reader.header().clone();
-        let bucket = header.plan.workload.bucket;
-        if !written.bucket.is_empty() && written.bucket != bucket {
-            return Err(CheckError::Buckets { path: run.clone(), bucket, other: written.bucket });
+        let bucket = written.bucket.clone();
+        add_run(&mut written, run)?;
+        if !bucket.is_empty() && written.bucket != bucket {
+            return Err(CheckError::Buckets { path: run.clone(), bucket: written.bucket, other: bucket });
         }
-        written.bucket = bucket;
-        let number = number(run, &header.run)?;
-        written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
-        add(&mut written, &mut reader, u128::from(header.started_unix_ms) * 1_000_000)?;
-        written.unfinished += usize::from(reader.is_unfinished());
     }
     Ok(written)
 }
 
-fn number(path: &Path, run: &str) -> Result<u64, CheckError> {
+/// Reads the history of one run. Errors: it cannot be read.
+pub(super) fn of_run(run: &Path) -> Result<Written, ReadError> {
+    let mut written = Written { runs: 1, ..Written::default() };
+    add_run(&mut written, run)?;
+    Ok(written)
+}
+
+fn add_run(written: &mut Written, run: &Path) -> Result<(), ReadError> {
+    let mut reader = Reader::open(&run.join("history.jsonl"))?;
+    let header = reader.header().clone();
+    let number = number(run, &header.run)?;
+    written.bucket = header.plan.workload.bucket;
+    written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
+    add(written, &mut reader, u128::from(header.started_unix_ms) * 1_000_000)?;
+    written.unfinished += usize::from(reader.is_unfinished());
+    Ok(())
+}
+
+fn number(path: &Path, run: &str) -> Result<u64, ReadError> {
     u64::from_str_radix(run, 16).map_err(|_| {
         let why = format!("the header names the run {run:?}, which is no hexadecimal number");
-        CheckError::History(crate::history::ReadError::Line { path: path.join("history.jsonl"), line: 1, why })
+        ReadError::Line { path: path.join("history.jsonl"), line: 1, why }
     })
 }
 
-fn add(written: &mut Written, reader: &mut Reader, start_ns: u128) -> Result<(), CheckError> {
+fn add(written: &mut Written, reader: &mut Reader, start_ns: u128) -> Result<(), ReadError> {
     // What the answer to an operation showed; a read-modify-write has two answers under one number.
     let mut shown: HashMap<u64, Vec<String>> = HashMap::new();
     let mut pending: Vec<Record> = Vec::new();

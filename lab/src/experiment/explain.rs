@@ -127,6 +127,13 @@ fn afterwards(spec: &Spec) -> String {
             visibility.at.len()
         );
     }
+    if let Some(live) = &measure.live_convergence {
+        let deadline = words(live.deadline);
+        let _ = writeln!(
+            out,
+            "  replicas  after the last fault is healed each is asked what it holds, while clients go on: all that was acknowledged before, within {deadline}"
+        );
+    }
     if let Some(convergence) = &measure.convergence {
         let read = if convergence.read_all { "every key is read at R=N, and then " } else { "" };
         let _ = writeln!(

@@ -25,7 +25,7 @@ pub struct Grid {
 pub struct Cell {
     /// Its directory.
     pub name: String,
-    /// What it was named for first: axis, label.
+    /// Axis and label, of all slices that it is in; of a name that several have, that of the first.
     pub axes: Vec<(String, String)>,
     /// Its settings.
     pub spec: Spec,
@@ -56,7 +56,7 @@ impl Grid {
         let mut grid = Self { cells: Vec::new(), slices: Vec::new() };
         let mut known = HashMap::new();
         if spec.grid.is_empty() {
-            grid.add(&mut known, spec.name.clone(), Vec::new(), plain)?;
+            grid.add(&mut known, spec.name.clone(), plain)?;
             return Ok(grid);
         }
         for (index, slice) in spec.grid.iter().enumerate() {
@@ -94,11 +94,9 @@ impl Grid {
                 labels.push((axis.name.clone(), label.clone()));
             }
             let name = cell_name(&slice.name, &labels);
-            let cell = self.add(known, name, labels, cell).map_err(at)?;
-            if let Some(cell) = self.cells.get_mut(cell)
-                && !cell.slices.contains(&index)
-            {
-                cell.slices.push(index);
+            let cell = self.add(known, name, cell).map_err(at)?;
+            if let Some(cell) = self.cells.get_mut(cell) {
+                cell.belongs_to(index, labels);
             }
             places.push((place, cell));
         }
@@ -107,13 +105,7 @@ impl Grid {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        known: &mut HashMap<String, usize>,
-        name: String,
-        axes: Vec<(String, String)>,
-        resolved: Value,
-    ) -> Result<usize, String> {
+    fn add(&mut self, known: &mut HashMap<String, usize>, name: String, resolved: Value) -> Result<usize, String> {
         let text = resolved.to_string();
         if let Some(cell) = known.get(&text) {
             return Ok(*cell);
@@ -123,8 +115,21 @@ impl Grid {
         }
         let spec = serde_json::from_value(resolved.clone()).map_err(|error| format!("{name}: {error}"))?;
         known.insert(text, self.cells.len());
-        self.cells.push(Cell { name, axes, spec, resolved, slices: Vec::new() });
+        self.cells.push(Cell { name, axes: Vec::new(), spec, resolved, slices: Vec::new() });
         Ok(self.cells.len() - 1)
+    }
+}
+
+impl Cell {
+    fn belongs_to(&mut self, slice: usize, labels: Vec<(String, String)>) {
+        if !self.slices.contains(&slice) {
+            self.slices.push(slice);
+        }
+        for (axis, label) in labels {
+            if !self.axes.iter().any(|(known, _)| *known == axis) {
+                self.axes.push((axis, label));
+            }
+        }
     }
 }
 

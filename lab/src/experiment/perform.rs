@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::schedule;
 use super::spec::Spec;
 use crate::check::{self, CheckError, Reading};
-use crate::convergence::Convergence;
+use crate::convergence::{Convergence, Live};
 use crate::faults::{FaultRecord, nanos};
 use crate::load::{self, LoadError, OnProgress, Options, Outcome, Progress};
 use crate::plan::Plan;
@@ -23,6 +23,7 @@ use crate::visibility::{ProbeError, Visibility};
 
 mod aftermath;
 mod inject;
+mod live;
 mod visible;
 
 /// How long a key may take to be read at the end, all attempts together.
@@ -57,6 +58,8 @@ pub struct Performed {
     pub written: Option<check::Verdict>,
     /// How the replicas came to agree.
     pub convergence: Option<Convergence>,
+    /// How they came to hold what was acknowledged before the heal, while clients went on.
+    pub live: Option<Live>,
     /// Active probes of freshness.
     pub probed: Option<Visibility>,
     /// What could not be done or seen; any of it makes the run inconclusive.
@@ -108,15 +111,23 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         ..Options::default()
     };
     let shared = inject::Shared { dir: setting.dir, say: setting.say, stop: &setting.stop, open: &open };
-    let (outcome, injected, probed) = {
+    let (outcome, (injected, live), probed) = {
         let load = load::run(&plan, &clients, options);
         let beside = async {
-            let Ok(started) = started.await else { return (inject::Injected::default(), None) };
+            let Ok(started) = started.await else { return ((inject::Injected::default(), None), None) };
             let probes = async {
                 let (wanted, calibrated) = probing?;
                 Some(visible::during(spec, wanted, calibrated, &windows, &clients, &setting, started).await)
             };
-            tokio::join!(inject::all(target, started, &windows, &shared), probes)
+            let faults = async {
+                let injected = inject::all(target, started, &windows, &shared).await;
+                let Some(wanted) = &spec.measure.live_convergence else { return (injected, None) };
+                let (replicas, stop) = (schedule::quorums(spec).n as usize, &*setting.stop);
+                let watched =
+                    live::Watched { plan: &plan, run: setting.run, replicas, deadline: wanted.deadline, started, stop };
+                (injected, Some(live::watch(target, &watched).await))
+            };
+            tokio::join!(faults, probes)
         };
         let (mut load, mut beside) = (pin!(load), pin!(beside));
         tokio::select! {
@@ -131,6 +142,7 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         faults: injected.records,
         written: None,
         convergence: None,
+        live: None,
         probed: probed.transpose()?,
         trouble: injected.trouble,
     };
@@ -138,6 +150,14 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         let id = format!("{}-{name}", wanted.phase);
         visible::count_messages(probed, &id, &performed.faults);
         probed.write(setting.dir.path())?;
+    }
+    match live {
+        Some(Ok(live)) => {
+            live.write(setting.dir.path())?;
+            performed.live = Some(live);
+        }
+        Some(Err(why)) => performed.trouble.push(why),
+        None => {}
     }
     let is_stopped = performed.outcome.is_stopped;
     if !is_stopped {

@@ -11,6 +11,7 @@ use super::grid::Grid;
 use super::schedule;
 use super::spec::Spec;
 
+mod known;
 #[cfg(test)]
 mod tests;
 
@@ -100,6 +101,7 @@ impl Experiment {
             };
             schedule::check(&cell.spec).map_err(named)?;
         }
+        known::check(&spec, &grid).map_err(wrong)?;
         Ok(Self { spec, grid, is_quick, resolved: value })
     }
 }

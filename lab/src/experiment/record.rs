@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::grid::Cell;
 use super::perform::Performed;
 use super::schedule;
-use crate::convergence;
+use crate::check::Coverage;
+use crate::convergence::{self, Converged};
 use crate::history::ReadError;
 use crate::judges::Budget;
 use crate::measure::{self, Phase};
@@ -87,15 +88,18 @@ impl RunRecord {
         }
         if let Some(convergence) = &performed.convergence {
             let found = convergence::measure(convergence);
+            let what = "the replicas of each partition agree by the deadline";
+            promises.push(Promise::converged(what, &found, u64::from(convergence.partitions), "partitions"));
             metrics.extend(found.metrics);
             figures.extend(found.figure);
-            let what = "the replicas of each partition agree by the deadline".to_owned();
-            let of = u64::from(convergence.partitions);
-            let note = match found.unknown.len() {
-                0 => String::new(),
-                unknown => format!("{unknown} partitions could not be compared"),
-            };
-            promises.push(Promise { what, outcome: found.outcome, broken: found.differing.len() as u64, of, note });
+        }
+        if let Some(live) = &performed.live {
+            let coverage = Coverage::of(dir.path(), live.heal_ns)?;
+            let found = live.measure(|key, there| coverage.has(key, there));
+            let what = "every replica holds what was acknowledged before the heal by the deadline, while clients go on";
+            promises.push(Promise::converged(what, &found, live.keys.len() as u64, "keys"));
+            metrics.extend(found.metrics);
+            figures.extend(found.figure);
         }
         if let Some(probed) = &performed.probed {
             let found = visibility::measure(probed);
@@ -112,6 +116,15 @@ impl RunRecord {
 }
 
 impl Promise {
+    fn converged(what: &str, found: &Converged, of: u64, noun: &str) -> Self {
+        let note = match found.unknown.len() {
+            0 => String::new(),
+            unknown => format!("{unknown} {noun} could not be compared"),
+        };
+        let broken = found.differing.len() as u64;
+        Self { what: what.to_owned(), outcome: found.outcome, broken, of, note }
+    }
+
     /// `None`: it was not promised, only measured.
     fn of(judged: &Judged) -> Option<Self> {
         if judged.is_expected == Some(false) {

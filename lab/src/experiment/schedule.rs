@@ -6,9 +6,15 @@ use std::time::Duration;
 use driftkv_proto::faults;
 use serde_json::{Map, Value, json};
 
-use super::spec::{PhaseSpec, Spec};
+use super::spec::{LiveSpec, PhaseSpec, Spec};
 use crate::load::Quorums;
-use crate::plan::{Pace, Plan, Request, Shape, Until, Workload};
+use crate::plan::{Action, Pace, Plan, Request, Shape, Until, Workload};
+
+/// The name of a cluster that has none.
+pub const CLUSTER_NAME: &str = "lab";
+
+/// Of more nodes no names are made: whoever makes clusters refuses them.
+const NODES_MAX: u32 = 10_000;
 
 /// A fault of a phase, in its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,17 +113,27 @@ pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, String>
 
 /// N, R and W, as far as the settings say; the defaults of a KVCluster where they do not.
 pub fn quorums(spec: &Spec) -> Quorums {
-    let field = |name: &str, usual: u32| number(&spec.cluster, name).unwrap_or(usual);
-    Quorums {
-        n: field("replicationFactor", 3),
-        r: spec.request.r.unwrap_or_else(|| field("readQuorum", 2)),
-        w: spec.request.w.unwrap_or_else(|| field("writeQuorum", 2)),
-    }
+    let [n, r, w] = own_quorums(spec);
+    Quorums { n, r: spec.request.r.unwrap_or(r), w: spec.request.w.unwrap_or(w) }
+}
+
+/// N, R and W of the cluster, whatever requests ask for.
+fn own_quorums(spec: &Spec) -> [u32; 3] {
+    let usual = [("replicationFactor", 3), ("readQuorum", 2), ("writeQuorum", 2)];
+    usual.map(|(name, usual)| number(&spec.cluster, name).unwrap_or(usual))
 }
 
 /// Number of nodes, if the settings say.
 pub fn nodes(spec: &Spec) -> Option<u32> {
     number(&spec.cluster, "replicas")
+}
+
+/// Names of the nodes, if the settings say: those of the KVCluster's pods, which processes of this machine have too.
+pub fn members(spec: &Spec) -> Option<Vec<String>> {
+    let place = spec.cluster.get("kubernetes").and_then(|place| place.get("cluster"));
+    let name = place.or_else(|| spec.cluster.get("name")).and_then(Value::as_str).unwrap_or(CLUSTER_NAME);
+    let count = nodes(spec).filter(|count| (1..=NODES_MAX).contains(count))?;
+    Some((0..count).map(|index| format!("{name}-{index}")).collect())
 }
 
 fn number(cluster: &Map<String, Value>, name: &str) -> Option<u32> {
@@ -142,7 +158,17 @@ pub(super) fn check(spec: &Spec) -> Result<(), String> {
             return Err(format!("request.{name}: {count} is not between 1 and N, which is {}", quorums.n));
         }
     }
-    windows(spec, spec.seed, "0")?;
+    let windows = windows(spec, spec.seed, "0")?;
+    if let Some(members) = members(spec) {
+        // Nodes ask the same of their own settings when they are told of it.
+        let [n, r, w] = own_quorums(spec).map(|count| count as usize);
+        for Window { phase, experiment, .. } in windows {
+            experiment.quorum_check(&members, n, r, w).map_err(|why| format!("phase `{phase}`: faults: {why}"))?;
+        }
+    }
+    if let Some(live) = &spec.measure.live_convergence {
+        check_live(spec, live).map_err(|why| format!("measure.liveConvergence: {why}"))?;
+    }
     if let Some(visibility) = &spec.measure.visibility {
         if !spec.phases.iter().any(|phase| phase.name == visibility.phase) {
             return Err(format!("measure.visibility.phase: there is no phase `{}`", visibility.phase));
@@ -152,6 +178,24 @@ pub(super) fn check(spec: &Spec) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn check_live(spec: &Spec, live: &LiveSpec) -> Result<(), String> {
+    let calm: Duration =
+        spec.phases.iter().rev().take_while(|phase| phase.faults.is_empty()).map(|phase| phase.length).sum();
+    if calm == length(spec) {
+        return Err("no phase has faults, so nothing is healed".to_owned());
+    }
+    if live.deadline.is_zero() || live.deadline > calm {
+        return Err(format!(
+            "deadline: after the last fault clients go on for {} ms; it must be that or less, and more than nothing",
+            calm.as_millis()
+        ));
+    }
+    match spec.workload.mix.share(Action::Delete) {
+        0 => Ok(()),
+        _ => Err("the mix has deletes, which leave nothing by which to tell what a replica holds".to_owned()),
+    }
 }
 
 /// Where a field of a plan stands in the file.

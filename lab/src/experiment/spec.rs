@@ -137,6 +137,8 @@ pub struct PhaseSpec {
 pub struct MeasureSpec {
     /// How long replicas take to agree, once nothing is written and all faults are healed.
     pub convergence: Option<ConvergenceSpec>,
+    /// How long they take, after the last fault, to hold what was acknowledged before, while clients go on.
+    pub live_convergence: Option<LiveSpec>,
     /// How likely a read is fresh, the time after a write that it begins.
     pub visibility: Option<VisibilitySpec>,
     /// Whether every acknowledged write is there at the end: how long it may take to show; not asked if absent.
@@ -159,6 +161,15 @@ pub struct ConvergenceSpec {
     /// Reads of every key at R = N before it, so that read repair has its occasion.
     #[serde(default)]
     pub read_all: bool,
+}
+
+/// How long replicas take to hold what was acknowledged before the heal, while clients go on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LiveSpec {
+    /// When they should, after the heal; the load's part without faults lasts as long.
+    #[serde(deserialize_with = "time")]
+    pub deadline: Duration,
 }
 
 /// Active probes of freshness.

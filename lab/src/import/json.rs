@@ -121,7 +121,7 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
 }
 
 fn f(input: &Json, model: Model) -> Result<String, String> {
-    let op = field(input, &["op", "f", "kind", "type"]).ok_or("has an Input without op")?;
+    let op = field(input, &DOES).ok_or("has an Input without op")?;
     let of_number = |number: u64| match (number, model) {
         (0, _) => Some("read"),
         (1, Model::Set) => Some("add"),
@@ -140,17 +140,33 @@ fn f(input: &Json, model: Model) -> Result<String, String> {
     known.map(str::to_owned).ok_or_else(|| format!("has the op {op}, which the model does not know"))
 }
 
+/// Fields of an `Input` that say what is done, and to which key.
+const DOES: [&str; 4] = ["op", "f", "kind", "type"];
+
 fn asked(input: &Json, f: &str) -> Result<Datum, String> {
-    let first = field(input, &["value", "arg1", "from", "old", "expected"]).cloned().map_or(Datum::Nil, datum);
+    let first = field(input, &["value", "arg1", "from", "old", "expected"]).cloned().map(datum);
     if f != "cas" {
-        return Ok(first);
+        return first.map_or_else(|| without_value(input, f), Ok);
     }
+    let first = first.unwrap_or(Datum::Nil);
     let from = field(input, &["arg1", "from", "old", "expected"]).cloned().map(datum);
     let to = field(input, &["arg2", "to", "new"]).cloned().map(datum);
     match (from, to, first) {
         (Some(from), Some(to), _) => Ok(Datum::List(vec![from, to])),
         (None, None, pair @ Datum::List(_)) => Ok(pair),
         _ => Err("is a cas without two values".to_owned()),
+    }
+}
+
+/// Programs leave out what is empty; but a value under a name that is not known is not nothing.
+fn without_value(input: &Json, f: &str) -> Result<Datum, String> {
+    let is_known = |name: &String| DOES.iter().chain(&["key"]).any(|known| name.eq_ignore_ascii_case(known));
+    let other = input.as_object().into_iter().flatten().map(|(name, _)| name).find(|name| !is_known(name));
+    match other {
+        Some(other) if f != "read" => {
+            Err(format!("is a {f} without a `value`; its Input has `{other}`, which is not known"))
+        }
+        _ => Ok(Datum::Nil),
     }
 }
 

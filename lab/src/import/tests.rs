@@ -143,6 +143,23 @@ fn json_operations_have_times_of_their_own() {
 }
 
 #[test]
+fn a_write_of_json_has_its_value_under_a_known_name_or_writes_nothing() {
+    let operation =
+        |input: &str| format!("{{\"ClientId\": 0, \"Input\": {input}, \"Call\": 1, \"Output\": {{}}, \"Return\": 2}}");
+    let error = refused(&operation(r#"{"Op": "write", "Key": "k", "Val": 5}"#), Format::PorcupineJson, Model::Register);
+    assert!(error.what.contains("`Val`, which is not known"), "{error}");
+    let empty = operation(r#"{"Op": "write", "Key": "k"}"#) + &operation(r#"{"Op": "read", "Key": "k", "Rev": 3}"#);
+    assert_eq!(verdict(&empty, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
+}
+
+#[test]
+fn a_mark_of_the_order_of_bytes_is_no_part_of_a_history() {
+    let edn = "\u{feff}{:process 0 :type :invoke :f :read}{:process 0 :type :ok :f :read :value nil}";
+    assert_eq!(verdict(edn, Format::JepsenEdn, Model::Register, None), Verdict::Valid);
+    assert_eq!(verdict(&format!("\u{feff}{JSON}"), Format::PorcupineJson, Model::CasRegister, None), Verdict::Valid);
+}
+
+#[test]
 fn what_is_not_understood_is_told_with_its_place() {
     let place = |text: &str, format| {
         let error = refused(text, format, Model::CasRegister);

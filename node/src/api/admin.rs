@@ -1,4 +1,4 @@
-//! The `Admin` service: bootstrap, layout, status, digests and faults of this one node.
+//! The `Admin` service: bootstrap, layout, status, digests, stored values and faults of this one node.
 //! Invariants: a bootstrap that contradicts what this node was started with is refused before core sees it; faults never
 //! pass through the engine, so that a paused node can be healed.
 //! Not here: who may ask (`admin/gate.rs`; and the admin port is its own, so that a network policy can decide).
@@ -120,6 +120,18 @@ impl Admin for AdminApi {
     async fn digests(&self, _: Request<v1::DigestsRequest>) -> Result<Response<v1::DigestsReply>, Status> {
         match self.ask(AdminRequest::Digests).await? {
             AdminReply::Digests(digests) => Ok(Response::new(admin::digests_reply(digests))),
+            _ => Err(wrong_kind()),
+        }
+    }
+
+    async fn peek(&self, request: Request<v1::PeekRequest>) -> Result<Response<v1::PeekReply>, Status> {
+        if !self.faults.is_allowed() {
+            let why = "this node shows nobody what it stores: it was started without --allow-faults";
+            return Err(Status::failed_precondition(why));
+        }
+        let keys = admin::peek(request.into_inner()).map_err(Status::invalid_argument)?;
+        match self.ask(AdminRequest::Peek(keys)).await? {
+            AdminReply::Peeked(peeked) => admin::peek_reply(peeked).map(Response::new).map_err(Status::out_of_range),
             _ => Err(wrong_kind()),
         }
     }

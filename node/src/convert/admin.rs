@@ -3,10 +3,18 @@
 //! Not here: faults (`faults`), the state itself (core's `Status`).
 
 use bytes::Bytes;
-use driftkv_core::effect::{PartitionDigest, PeerStatus, Status};
-use driftkv_core::id::{ClusterId, Incarnation, PartitionId};
+use driftkv_core::config::KEY_BYTES_CEILING;
+use driftkv_core::effect::{PartitionDigest, Peeked, PeerStatus, Status};
+use driftkv_core::id::{ClusterId, Incarnation, Key, PartitionId};
 use driftkv_core::layout::{Layout, Member};
 use driftkv_proto::v1;
+
+use super::client;
+
+/// Keys in one question what a node stores of them.
+const PEEK_KEYS_MAX: usize = 1_000;
+/// Values in its answer, in bytes; clients of gRPC take messages of 4 MiB.
+const PEEK_BYTES_MAX: usize = 3 << 20;
 
 /// What a node says about itself that core does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +115,32 @@ pub fn digests_reply(digests: Vec<PartitionDigest>) -> v1::DigestsReply {
         is_built: digest.is_built,
     };
     v1::DigestsReply { partitions: digests.into_iter().map(digest).collect() }
+}
+
+/// The keys that a peek asks for. Errors: a sentence for who asked.
+pub fn peek(request: v1::PeekRequest) -> Result<Vec<Key>, String> {
+    let count = request.keys.len();
+    if count > PEEK_KEYS_MAX {
+        return Err(format!("keys: there are {count}; allowed are {PEEK_KEYS_MAX}"));
+    }
+    let ceiling = KEY_BYTES_CEILING as usize;
+    let mut lengths = request.keys.iter().map(|key| key.len()).chain([request.bucket.len()]);
+    if let Some(length) = lengths.find(|length| *length > ceiling) {
+        return Err(format!("keys: a bucket or a key has {length} bytes; allowed are {ceiling}"));
+    }
+    let bucket = request.bucket;
+    Ok(request.keys.into_iter().map(|key| client::key(bucket.clone(), key)).collect())
+}
+
+/// The reply to a peek. Errors: it would be too large.
+pub fn peek_reply(peeked: Vec<Peeked>) -> Result<v1::PeekReply, String> {
+    let bytes: usize = peeked.iter().flat_map(|peeked| &peeked.values).map(Bytes::len).sum();
+    if bytes > PEEK_BYTES_MAX {
+        return Err(format!("the values have {bytes} bytes; allowed are {PEEK_BYTES_MAX}: ask for fewer keys"));
+    }
+    let key =
+        |peeked: Peeked| v1::PeekedKey { is_owned: peeked.is_owned, is_known: peeked.is_known, values: peeked.values };
+    Ok(v1::PeekReply { keys: peeked.into_iter().map(key).collect() })
 }
 
 fn peer(peer: PeerStatus) -> v1::PeerStatus {

@@ -96,7 +96,7 @@ pub fn session(request: Option<SessionRequest>) -> Result<Request, Invalid> {
     }
 }
 
-fn key(bucket: String, key: Bytes) -> Key {
+pub(super) fn key(bucket: String, key: Bytes) -> Key {
     match bucket.is_empty() {
         true => Key::new(Bytes::from_static(BUCKET_DEFAULT.as_bytes()), key),
         false => Key::new(bucket, key),

@@ -23,7 +23,8 @@ request: {timeout: 1s}
 phases:
 - {name: before, for: 1s}
 - {name: away, for: 3s, faults: [{kind: partition, groups: [[lab-2], [\"*\"]]}]}
-measure: {convergence: {deadline: 20s}, lostWrites: 20s}
+- {name: after, for: 6s}
+measure: {convergence: {deadline: 20s}, liveConvergence: {deadline: 6s}, lostWrites: 20s}
 expect: [staleness.rate == 0, lost.count == 0, convergence.all_s < 20]
 ";
 
@@ -81,6 +82,8 @@ fn an_experiment_ends_in_a_folder_that_explains_itself() {
     let document = results(&folder);
     let metric = |name: &str| document.cells[0].metrics.get(name).map(|metric| metric.value);
     assert_eq!((metric("lost.count"), metric("staleness.rate")), (Some(0.0), Some(0.0)));
+    let live = &document.cells[0].metrics["convergence.live.converged.share"];
+    assert_eq!((live.share, metric("convergence.live.all_s").is_some()), (Some((20, 20)), true), "of 20 keys");
     assert!(metric("phase.away.availability.ratio").is_some() && metric("convergence.all_s").is_some());
     let lines = text(&folder.join("cells/cut/seed-3/faults.jsonl"));
     let records: Vec<FaultRecord> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use driftkv_lab::experiment::{Experiment, Spec};
+use driftkv_lab::experiment::{Experiment, Spec, schedule};
 use driftkv_lab::target::Target;
 use driftkv_operator::crd::{API_VERSION, KIND, KVCluster};
 use driftkv_operator::manifest::{ManifestError, TEXT_BYTES_MAX, parse_manifest};
@@ -32,7 +32,6 @@ pub const NAME: &str = "name";
 const ENDPOINTS: &str = "endpoints";
 /// What must be said of nodes that run already: verdicts depend on it.
 const QUORUMS: [&str; 3] = ["replicationFactor", "readQuorum", "writeQuorum"];
-const NAME_DEFAULT: &str = "lab";
 
 /// What runs now.
 #[derive(Default)]
@@ -111,7 +110,7 @@ fn wanted(fields: &Map<String, Value>) -> Result<Wanted, String> {
         let why = "endpoints is a list of HOST:PORT; beside it stand replicationFactor, readQuorum and writeQuorum of that cluster, all three";
         return if is_list && is_whole && place.is_none() { Ok(Wanted::Endpoints) } else { Err(why.to_owned()) };
     }
-    let name = spec.remove(NAME).unwrap_or_else(|| NAME_DEFAULT.into());
+    let name = spec.remove(NAME).unwrap_or_else(|| schedule::CLUSTER_NAME.into());
     if place.as_ref().is_none_or(|place| place.cluster.is_none()) {
         spec.entry("allowFaults").or_insert(true.into());
     }

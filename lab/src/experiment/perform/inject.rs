@@ -255,6 +255,10 @@ mod tests {
         async fn digests(&self) -> Answers<v1::DigestsReply> {
             Vec::new()
         }
+
+        async fn peek(&self, _: &str, _: &[String]) -> Answers<v1::PeekReply> {
+            Vec::new()
+        }
     }
 
     fn window(id: &str, from_ms: u64, to_ms: u64) -> Window {

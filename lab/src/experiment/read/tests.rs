@@ -19,6 +19,9 @@ phases:
   faults: [{kind: partition, groups: [[lab-0], [\"*\"]]}]
 ";
 
+/// Where a cut is that may leave no quorum.
+const ALLOWED_CUT: &str = "  allowQuorumLoss: true\n  faults: [{kind: partition, groups: [[lab-0]";
+
 fn none(source: Source<'_>) -> Result<Map<String, Value>, String> {
     Err(format!("{source:?} is not there"))
 }
@@ -73,6 +76,19 @@ fn what_is_wrong_is_told_with_its_place() {
         ("phases:", "repetitions: 0\nphases:", None, "repetitions"),
         ("phases:", "workload: {keys: 0}\nphases:", None, "workload.keys"),
         ("{replicas: 3}", "{manifest: no.yaml}", None, "no.yaml"),
+        ("phases:", "expect: [stalenes.rate == 0]\nphases:", None, "did you mean staleness.rate?"),
+        ("phases:", "expect: [{that: staleness.rate == 0, when: r > q}]\nphases:", None, "no measurement `q`"),
+        ("phases:", "expect: [lost.count == 0]\nphases:", None, "`measure.lostWrites`"),
+        ("phases:", "expect: [convergence.all_s < 5]\nphases:", None, "`measure.convergence`"),
+        ("phases:", "expect: [throughput.offered_per_s > 5]\nphases:", None, "`load.rate`"),
+        ("phases:", "expect: [latency.delete.p50_ms < 5]\nphases:", None, "`delete` in `workload.mix`"),
+        ("[[lab-0]", "[[lab-3]", None, "no such node: lab-3; the members are lab-0, lab-1, lab-2"),
+        (
+            ALLOWED_CUT,
+            "  faults: [{kind: partition, groups: [[lab-0], [lab-1]",
+            None,
+            "phase `cut`: faults: disturbs 2 nodes",
+        ),
         ("phases:", "measure: {visibility: {phase: none, samples: 1, at: [0ms]}}\nphases:", None, "`none`"),
     ] {
         let error = read(&SMALL.replacen(from, to, 1)).unwrap_err();
@@ -99,6 +115,35 @@ fn a_cell_that_cannot_be_run_is_named_before_anything_starts() {
         let error = read(&format!("{SMALL}{grid}")).unwrap_err().to_string();
         assert!(error.contains(part), "{axes}: {error}");
     }
+}
+
+#[test]
+fn names_in_a_grid_are_known_before_anything_starts() {
+    let grid = |more: &str| {
+        let slice = format!("{{name: r, title: R, axes: [{{name: R, path: request.r, values: [1, 2]}}], {more}}}");
+        read(&format!("{SMALL}grid: [{slice}]\n"))
+    };
+    grid("charts: [staleness.phase.cut.rate], expect: [{that: staleness.rate == 0, when: R + w > n}]").unwrap();
+    for (more, part) in [
+        ("charts: [staleness.phase.cutt.rate]", "grid.0.charts: there is no measurement"),
+        ("charts: [visibility.at_0.rate]", "measured only with `measure.visibility`"),
+        ("charts: [], expect: [S < 5]", "grid.0.expect: `S < 5`: there is no measurement `S`"),
+    ] {
+        let error = grid(more).unwrap_err().to_string();
+        assert!(error.contains(part), "{more}: {error}");
+    }
+}
+
+#[test]
+fn a_cell_has_the_axes_of_all_slices_that_it_is_in() {
+    let grid = "grid:\n\
+        - {name: a, title: A, axes: [{name: R, path: request.r, values: [1, 2]}], charts: []}\n\
+        - {name: b, title: B, set: {request.r: 2}, axes: [{name: keys, path: workload.keys, values: [100]}], charts: []}\n";
+    let text = SMALL.replace("phases:", "workload: {keys: 100}\nrequest: {r: 1}\nphases:");
+    let experiment = read(&format!("{text}{grid}")).unwrap();
+    let axes: Vec<Vec<&str>> =
+        experiment.grid.cells.iter().map(|cell| cell.axes.iter().map(|(name, _)| name.as_str()).collect()).collect();
+    assert_eq!(axes, [vec!["R"], vec!["R", "keys"]]);
 }
 
 #[test]
@@ -145,7 +190,9 @@ fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
 fn a_flag_takes_an_experiment_to_kubernetes_and_a_cluster_that_is_there_gives_its_fields() {
     let read = |place: &Value, given: fn(Source<'_>) -> Result<Map<String, Value>, String>| {
         let changes = Changes { kubernetes: place.as_object().cloned(), ..Changes::default() };
-        Experiment::read(SMALL, "small.yaml", changes, given).unwrap()
+        let name = place.get("cluster").and_then(Value::as_str).unwrap_or(schedule::CLUSTER_NAME);
+        let text = SMALL.replace("lab-0", &format!("{name}-0"));
+        Experiment::read(&text, "small.yaml", changes, given).unwrap()
     };
     let made = read(&json!({}), none);
     assert_eq!(made.resolved.pointer("/cluster"), Some(&json!({"replicas": 3, "kubernetes": {}})));

@@ -15,7 +15,7 @@ request: {w: 1}
 phases: [{name: calm, for: 2s}]
 expect: [{that: staleness.rate == 0, when: r + w > n}, latency.all.p99_ms < 50]
 grid:
-- {name: reads, title: Reads, axes: [{name: R, path: request.r, values: [1, 2, 3]}], charts: [staleness.rate, nothing.count]}
+- {name: reads, title: Reads, axes: [{name: R, path: request.r, values: [1, 2, 3]}], charts: [staleness.rate, staleness.age.p50_ms]}
 - {name: both, title: Both, axes: [{name: R, path: request.r, values: [1]}, {name: W, path: request.w, values: [1, 2]}], charts: [staleness.rate]}
 ";
 

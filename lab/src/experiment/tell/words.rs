@@ -10,7 +10,7 @@ use crate::offline::Outcome;
 use crate::report::model::{Expectation, Table};
 
 /// What page one tells of, as far as it was measured: metric, what it is called.
-const HEADLINES: [(&str, &str); 14] = [
+const HEADLINES: [(&str, &str); 15] = [
     ("staleness.rate", "stale reads"),
     ("staleness.age.p99_ms", "99 % of the stale reads were no older than"),
     ("availability.ratio", "requests answered in time"),
@@ -21,6 +21,7 @@ const HEADLINES: [(&str, &str); 14] = [
     ("lost.count", "acknowledged writes lost"),
     ("siblings.max", "most siblings of a key"),
     ("convergence.all_s", "after the heal all replicas agreed within"),
+    ("convergence.live.all_s", "while clients went on, all replicas held what was acknowledged before the heal within"),
     ("visibility.at_0.rate", "fresh reads right after a write"),
     ("visibility.t99_ms", "99 % of reads are fresh after"),
     ("visibility.wars.rmse", "distance of the WARS prediction from what was measured"),

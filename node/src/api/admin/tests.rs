@@ -1,8 +1,8 @@
 //! The service over a real socket, with an engine that the test plays and faults that are real.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use driftkv_core::effect::{AdminReply, AdminRequest, PartitionDigest, Status as CoreStatus};
-use driftkv_core::id::{CommitNo, Incarnation, PartitionId};
+use driftkv_core::effect::{AdminReply, AdminRequest, PartitionDigest, Peeked, Status as CoreStatus};
+use driftkv_core::id::{CommitNo, Incarnation, Key, PartitionId};
 use driftkv_proto::client::Caller;
 use driftkv_proto::v1::admin_client::AdminClient;
 use driftkv_proto::v1::{self, ApplyFaultsRequest, ClearFaultsRequest, GetFaultsRequest};
@@ -191,6 +191,32 @@ async fn status_layout_and_digest_come_from_the_engine() {
     let digests = soon(admin.digests(v1::DigestsRequest {})).await.unwrap().into_inner().partitions;
     assert_eq!(digests, [v1::PartitionDigest { partition: 2, root: 258, keys: 6, is_built: true }]);
     soon(engine).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_node_stores_is_shown_only_where_it_may_be_disturbed_and_only_so_much() {
+    let (mut closed, _inbox, _) = start(&[]).await;
+    let request = |keys: usize| v1::PeekRequest { bucket: String::new(), keys: vec!["k".into(); keys] };
+    let refused = soon(closed.peek(request(1))).await.unwrap_err();
+    assert!(refused.code() == Code::FailedPrecondition && refused.message().contains("--allow-faults"), "{refused}");
+    let (mut admin, mut inbox, _) = start(&["--allow-faults"]).await;
+    let engine = tokio::spawn(async move {
+        for bytes in [1, 4 << 20] {
+            let (request, to) = asked(&mut inbox).await;
+            assert!(matches!(request, AdminRequest::Peek(keys) if keys == [Key::new("default", "k")]));
+            let values = vec![vec![7; bytes].into()];
+            to.send(AdminReply::Peeked(vec![Peeked { is_owned: true, is_known: true, values }])).unwrap();
+        }
+    });
+    let shown = soon(admin.peek(request(1))).await.unwrap().into_inner().keys;
+    assert_eq!(shown, [v1::PeekedKey { is_owned: true, is_known: true, values: vec![vec![7].into()] }]);
+    assert_eq!(soon(admin.peek(request(1))).await.unwrap_err().code(), Code::OutOfRange);
+    soon(engine).await.unwrap();
+    let long = v1::PeekRequest { bucket: String::new(), keys: vec![vec![0; 1 << 20].into()] };
+    for (request, words) in [(request(1_001), "allowed are 1000"), (long, "has 1048576 bytes")] {
+        let refused = soon(admin.peek(request)).await.unwrap_err();
+        assert!(refused.code() == Code::InvalidArgument && refused.message().contains(words), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -165,4 +165,8 @@ impl Target for InPod {
     async fn digests(&self) -> Answers<v1::DigestsReply> {
         self.known.digests().await
     }
+
+    async fn peek(&self, bucket: &str, keys: &[String]) -> Answers<v1::PeekReply> {
+        self.known.peek(bucket, keys).await
+    }
 }
