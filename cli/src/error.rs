@@ -18,9 +18,9 @@ pub const EXIT_CODES: &str = "Exit codes:
   1  failed for another reason
   2  wrong usage or bad input: flags, manifest, experiment, context, a value too large
   3  not found: the key has no live value
-  4  unavailable: no node answers, or too few for the quorum or the deadline; `lab check`: what is missing cannot be judged
+  4  unavailable: no node answers, or too few for the quorum or the deadline
   5  conflict: the key already exists, has too many siblings, or (get into a pipe) has more than one
-`lab run`, and `lab check` of histories: 0 holds, 1 violated, 2 unknown or inconclusive, 64 bad input or wrong usage
+`lab run`, `lab check`: 0 holds, 1 violated, 2 unknown or inconclusive, 64 bad input or wrong usage
 
 Environment:
   DRIFTKV_ENDPOINTS  client addresses of nodes, by commas, as --endpoint

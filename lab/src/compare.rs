@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::metrics::Metric;
+use crate::offline::Outcome;
 use crate::report::results::{CellResult, ResultsDocument};
 
 mod direction;
@@ -47,6 +48,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// Cells and metrics that one of them does not have, in words.
     pub only_in_one: Vec<String>,
+    /// The second does not have a cell or a headline that the first has, or something that held is not known: what is missing may be worse.
+    pub is_incomplete: bool,
     /// What else must be known to read it.
     pub notes: Vec<String>,
 }
@@ -176,6 +179,7 @@ pub fn compare_only(a: &ResultsDocument, b: &ResultsDocument, chosen: impl Fn(&s
     for cell in &a.cells {
         let Some(other) = of_b.get(cell.name.as_str()) else {
             comparison.only_in_one.push(format!("cell {:?} is only in the first", cell.name));
+            comparison.is_incomplete = true;
             continue;
         };
         for (name, metric) in cell.metrics.iter().filter(|(name, _)| chosen(name)) {
@@ -186,7 +190,10 @@ pub fn compare_only(a: &ResultsDocument, b: &ResultsDocument, chosen: impl Fn(&s
                         over_all.entry(name.clone()).or_default().push((values(cell, name), values(other, name)));
                     }
                 }
-                None => comparison.only_in_one.push(format!("{name} of {:?} is only in the first", cell.name)),
+                None => {
+                    comparison.only_in_one.push(format!("{name} of {:?} is only in the first", cell.name));
+                    comparison.is_incomplete |= is_headline(name);
+                }
             }
         }
         let is_missing = |name: &&String| chosen(name) && !cell.metrics.contains_key(*name);
@@ -197,6 +204,8 @@ pub fn compare_only(a: &ResultsDocument, b: &ResultsDocument, chosen: impl Fn(&s
     comparison
         .only_in_one
         .extend(b.cells.iter().filter(is_new).map(|cell| format!("cell {:?} is only in the second", cell.name)));
+    let is_doubt = |of: &OutcomeChange| of.before == Outcome::Holds && of.after == Outcome::Unknown;
+    comparison.is_incomplete |= comparison.outcomes.iter().any(is_doubt);
     tested.extend(of_all_cells(over_all));
     comparison.judge(tested);
     comparison

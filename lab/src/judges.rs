@@ -1,6 +1,6 @@
 //! Judges of histories: what a client saw, against what it was promised. Nothing here knows the store.
-//! Reading order: `account` (what is judged), `zones` (registers, exactly, in O(n log n)), `search` with `states` (everything else, within a
-//! budget), `linearizable` (which of the two judges a key), `atomicity` (how far from it: Gamma and Delta), `staleness`, `causal`, `sessions`, `siblings`,
+//! Reading order: `account` (what is judged), `zones` (registers, exactly, in O(n log n)), `inclusion` (the same of sets that grow), `search` with `states` (everything else, within a
+//! budget), `linearizable` (which of them judges a key), `atomicity` (how far from it: Gamma and Delta), `staleness`, `causal`, `sessions`, `siblings`,
 //! `leaders` (of stores that have them).
 //! Definitions: docs/verdicts.md. Invariant: a judge that does not know says so; `Invalid` is proven by the operations that it names.
 
@@ -8,6 +8,7 @@ pub mod account;
 pub mod atomicity;
 mod bits;
 pub mod causal;
+mod inclusion;
 pub mod leaders;
 pub mod linearizable;
 pub mod search;

@@ -12,6 +12,8 @@ mod names;
 mod pool;
 mod text;
 
+#[cfg(test)]
+pub(crate) use names::NAMES;
 pub use names::unknown;
 pub use pool::pool;
 pub use text::unit_word;

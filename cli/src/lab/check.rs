@@ -6,7 +6,7 @@ use driftkv_lab::check::{self, CheckError, Place, Reading, Verdict};
 
 use crate::args::{CheckArgs, Output};
 use crate::endpoints::Endpoints;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::style::{self, count};
 
 /// Of a read with all its attempts, and until what is missing is lost. The help of the flags says them too.
@@ -38,7 +38,8 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
 
 fn unjudged(verdict: &Verdict) -> Failure {
     let missing = count(verdict.unjudged_count, "acknowledged write");
-    let failure = Failure::unavailable(format!("not judged: {missing} missing, which others may have replaced"));
+    let failure =
+        Failure::new(Exit::Inconclusive, format!("not judged: {missing} missing, which others may have replaced"));
     match verdict.unfinished_runs {
         0 => failure.hint("Name all runs that wrote to the bucket: driftkv lab check RUN RUN…; a load with a --bucket of its own has no others."),
         _ => failure.hint("A loader was killed before its history was whole: nobody knows what its last requests wrote."),
@@ -47,12 +48,12 @@ fn unjudged(verdict: &Verdict) -> Failure {
 
 fn failure(error: &CheckError) -> Failure {
     match error {
-        CheckError::Unreadable { .. } => Failure::unavailable(error.to_string())
+        CheckError::Unreadable { .. } => Failure::new(Exit::Inconclusive, error.to_string())
             .hint("Nothing is said of writes that cannot be read; `driftkv status` shows who is reachable."),
         CheckError::History(_) | CheckError::Buckets { .. } | CheckError::Endpoint(_) => {
-            Failure::usage(error.to_string())
+            Failure::new(Exit::BadInput, error.to_string())
         }
-        CheckError::Broken(_) => Failure::failed(error.to_string()),
+        CheckError::Broken(_) => Failure::new(Exit::Inconclusive, error.to_string()),
     }
 }
 

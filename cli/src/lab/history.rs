@@ -89,13 +89,14 @@ fn text(imported: &Imported, report: &Report) -> String {
         Verdict::Unknown => "unknown",
     };
     let mut text = format!(
-        "{verdict}: {} of {}; {} linearizable, {} not, {} unknown ({} by zones, the others by search)\n",
+        "{verdict}: {} of {}; {} linearizable, {} not, {} unknown ({} by zones, {} by inclusion, the others by search)\n",
         count(report.operations as u64, "operation"),
         count((report.valid + report.invalid + report.unknown) as u64, "key"),
         report.valid,
         report.invalid,
         report.unknown,
         report.by_zones,
+        report.by_inclusion,
     );
     if imported.left_out > 0 {
         text += &format!("left out: {} that say nothing (not done, or reads without an answer)\n", imported.left_out);

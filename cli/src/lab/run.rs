@@ -52,6 +52,23 @@ pub fn draw(args: &ReportArgs) -> Result<(), Failure> {
 
 /// `driftkv lab run`.
 pub async fn run(args: &RunArgs) -> Result<(), Failure> {
+    match outcome(args).await.map_err(no_verdict)? {
+        Outcome::Holds => Ok(()),
+        Outcome::Unknown => Err(Failure::new(Exit::Inconclusive, "inconclusive: see the report for why")),
+        Outcome::Violated => Err(Failure::new(Exit::Failed, "an expectation does not hold")),
+    }
+}
+
+/// What did not come to its end says nothing of the store: only a verdict ends with 1.
+fn no_verdict(failure: Failure) -> Failure {
+    let exit = match failure.exit {
+        Exit::Usage | Exit::BadInput => Exit::BadInput,
+        _ => Exit::Inconclusive,
+    };
+    Failure { exit, ..failure }
+}
+
+async fn outcome(args: &RunArgs) -> Result<Outcome, Failure> {
     let (experiment, folder) = match (&args.resume, &args.file) {
         (Some(folder), _) => Folder::open(folder)?,
         (None, Some(file)) => {
@@ -108,7 +125,7 @@ fn read(file: &Path, changes: Changes) -> Result<Experiment, Failure> {
         Source::Manifest(name) => local::manifest_fields(&file.parent().unwrap_or(Path::new(".")).join(name)),
         Source::Kubernetes(place) => fields_there(place),
     };
-    Experiment::read(&text, &file.display().to_string(), changes, given)
+    Experiment::read(&text, &file.display().to_string(), changes, &given)
         .map_err(|error| bad(error.to_string()).hint("Nothing was started."))
 }
 
@@ -242,7 +259,12 @@ fn resume(path: &Path) -> String {
 }
 
 /// Writes the report and says what came of it.
-fn conclude(experiment: &Experiment, folder: &Folder, records: &[RunRecord], is_stopped: bool) -> Result<(), Failure> {
+fn conclude(
+    experiment: &Experiment,
+    folder: &Folder,
+    records: &[RunRecord],
+    is_stopped: bool,
+) -> Result<Outcome, Failure> {
     let path = folder.path();
     let again = resume(path);
     if records.is_empty() {
@@ -257,11 +279,7 @@ fn conclude(experiment: &Experiment, folder: &Folder, records: &[RunRecord], is_
         let why = format!("stopped with {} left; the report tells of those that are over", style::count(left, "run"));
         return Err(Failure::failed(why).hint(format!("Go on with: {again}")));
     }
-    match told.report.outcome {
-        Outcome::Holds => Ok(()),
-        Outcome::Unknown => Err(Failure::new(Exit::Inconclusive, "inconclusive: see the report for why")),
-        Outcome::Violated => Err(Failure::new(Exit::Failed, "an expectation does not hold")),
-    }
+    Ok(told.report.outcome)
 }
 
 fn summary(told: &tell::Told, path: &Path) -> String {

@@ -118,8 +118,10 @@ fn write(record: &Record, shown: &HashMap<u64, Vec<String>>, start_ns: u128) -> 
         }
         Some(_) => Covers::AnythingBefore,
     };
-    // What nobody answered may still be applied much later.
-    let ended = if record.status == Status::Info { u128::MAX } else { start_ns + u128::from(record.recv_ns) };
+    // What nobody answered may still be applied much later, and so may, once more, what was sent again and replaces whatever is there.
+    let is_again = record.attempts > 1 && covers == Covers::AnythingBefore;
+    let is_open = record.status == Status::Info || is_again;
+    let ended = if is_open { u128::MAX } else { start_ns + u128::from(record.recv_ns) };
     Write {
         id: own,
         is_delete: record.op == Op::Delete,

@@ -13,34 +13,27 @@ pub enum Better {
     Neither,
 }
 
-/// What is better of the metric `name`, without a prefix `phase.NAME.`:
-///
-/// - neither: numbers of opportunities (ending in `.reads`, `.writes`, `.keys`, `.operations`), what was offered (`offered`), and unknown families;
-/// - higher: `throughput`, `availability…ratio` but for `degraded`, and everything `fresh`, `valid_keys` or `seen`;
-/// - lower: times (`latency`, `gamma`, `delta`, `convergence`, `recovery`, `lag`), violations (`staleness`, `sessions`, `linearizable`, `values`,
-///   `conflicts`, `siblings`, `lost`, `revived`), failures (`errors`), and the rest of `availability`.
+/// What is better of the metric `name` (docs/experiments.md has all); of a name that is not known, neither.
 pub fn better(name: &str) -> Better {
     let parts: Vec<&str> = name.split('.').collect();
     let parts = match parts.as_slice() {
         ["phase", _, rest @ ..] => rest,
         all => all,
     };
-    let (first, last) = (parts.first().copied().unwrap_or_default(), parts.last().copied().unwrap_or_default());
-    let has = |word: &str| parts.iter().any(|part| part.split('_').any(|of| of == word));
-    if matches!(last, "reads" | "writes" | "keys" | "operations" | "opportunities") || has("offered") {
-        return Better::Neither;
-    }
-    if has("fresh") || has("seen") || last == "valid_keys" {
-        return Better::Higher;
-    }
-    match first {
-        "throughput" => Better::Higher,
-        "availability" if last == "ratio" && !has("degraded") => Better::Higher,
-        "availability" | "latency" | "staleness" | "sessions" | "linearizable" | "values" | "conflicts"
-        | "siblings" => Better::Lower,
-        "errors" | "gamma" | "delta" | "convergence" | "recovery" | "lag" | "lost" | "revived" | "split_brain" => {
+    match parts {
+        ["availability", "degraded", ..] => Better::Lower,
+        ["availability", .., "ratio"] | ["throughput", "ok_per_s"] | ["linearizable", "valid_keys"] => Better::Higher,
+        ["convergence", .., "converged", "share"] | ["visibility", "at_0", ..] => Better::Higher,
+        // Opportunities, and who did what.
+        ["staleness", "reads"] | ["visibility", "samples"] | ["written", ..] => Better::Neither,
+        ["convergence", "by", ..] | ["convergence", "live", "by", ..] => Better::Neither,
+        ["availability" | "latency" | "service" | "errors" | "staleness" | "values" | "conflicts" | "siblings", ..] => {
             Better::Lower
         }
+        [
+            "sessions" | "linearizable" | "gamma" | "delta" | "lost" | "late" | "wrong" | "convergence" | "visibility",
+            ..,
+        ] => Better::Lower,
         _ => Better::Neither,
     }
 }
@@ -48,6 +41,7 @@ pub fn better(name: &str) -> Better {
 #[cfg(test)]
 mod tests {
     use super::{Better, better};
+    use crate::metrics::NAMES;
 
     #[test]
     fn more_answers_and_fresher_reads_are_better_and_so_is_less_waiting() {
@@ -55,7 +49,10 @@ mod tests {
             "throughput.ok_per_s",
             "availability.get.ratio",
             "availability.side.minority.ratio",
-            "tvis.10_ms.fresh",
+            "convergence.converged.share",
+            "convergence.live.converged.share",
+            "visibility.at_0.rate",
+            "linearizable.valid_keys",
             "phase.cut.availability.ratio",
         ] {
             assert_eq!(better(name), Better::Higher, "{name}");
@@ -69,11 +66,30 @@ mod tests {
             "errors.timeout.count",
             "linearizable.invalid_keys",
             "gamma.max_ms",
+            "service.get.p99_ms",
+            "wrong.count",
+            "visibility.t99_ms",
+            "visibility.failed.count",
+            "convergence.live.all_s",
         ] {
             assert_eq!(better(name), Better::Lower, "{name}");
         }
-        for name in ["staleness.reads", "throughput.offered_per_s", "anything.else", ""] {
+        for name in ["convergence.by.hints.share", "convergence.live.by.hints.share", "anything.else", ""] {
             assert_eq!(better(name), Better::Neither, "{name}");
         }
+    }
+
+    #[test]
+    fn of_every_measurement_a_side_is_chosen_but_of_opportunities_and_of_who_did_what() {
+        let neither: Vec<&str> = NAMES.iter().copied().filter(|name| better(name) == Better::Neither).collect();
+        let expected = [
+            "throughput.offered_per_s",
+            "staleness.reads",
+            "written.{acknowledged,unknown}.count",
+            "convergence.by.{hints,read_repair,anti_entropy}.share",
+            "convergence.live.by.{hints,read_repair,anti_entropy}.share",
+            "visibility.samples",
+        ];
+        assert_eq!(neither, expected);
     }
 }

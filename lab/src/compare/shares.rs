@@ -1,5 +1,5 @@
 //! Whether two shares differ: Fisher's exact test where few of them hit or miss, else the score test of two proportions.
-//! Requests of one run depend on each other, so runs of one side that differ by more than chance make the test as much weaker
+//! Requests of one run depend on each other, so one run of each decides nothing, and runs of one side that differ by more than chance make the test as much weaker
 //! (quasi-binomial: variance times Pearson's dispersion, and Student's t by its degrees of freedom).
 //! Invariant: 0 of n is a measurement, not a missing one. Intervals: Newcombe (1998), method 10.
 
@@ -18,6 +18,8 @@ pub(super) struct Side {
     spread: f64,
     /// What that has of degrees of freedom.
     freedom: usize,
+    /// How many runs it has.
+    runs: usize,
 }
 
 impl Side {
@@ -31,7 +33,8 @@ impl Side {
         // Where a run expects less than one hit or miss, chi-square says nothing.
         let says = |(_, all): &&(u64, u64)| share.min(1.0 - share) * *all as f64 >= 1.0;
         let counted: Vec<f64> = runs.iter().filter(says).map(of).collect();
-        Self { hits: hits.min(all), all, spread: counted.iter().sum(), freedom: counted.len().saturating_sub(1) }
+        let (spread, freedom) = (counted.iter().sum(), counted.len().saturating_sub(1));
+        Self { hits: hits.min(all), all, spread, freedom, runs: runs.len() }
     }
 
     fn share(self) -> f64 {
@@ -42,17 +45,10 @@ impl Side {
 /// Compares two shares.
 pub(super) fn test(a: Side, b: Side) -> Tested {
     if a.all == 0 || b.all == 0 {
-        let how = "one of them is of nothing".to_owned();
-        return Tested {
-            a: 0.0,
-            b: 0.0,
-            difference: 0.0,
-            interval: None,
-            tails: None,
-            p_floor: 1.0,
-            matters: false,
-            how,
-        };
+        return undecided((0.0, 0.0), "one of them is of nothing");
+    }
+    if a.runs.max(b.runs) < 2 {
+        return undecided((a.share(), b.share()), "one run of each: how much runs differ by themselves is not known");
     }
     let freedom = a.freedom + b.freedom;
     let dispersion = if freedom == 0 { 1.0 } else { ((a.spread + b.spread) / freedom as f64).max(1.0) };
@@ -81,6 +77,11 @@ pub(super) fn test(a: Side, b: Side) -> Tested {
         matters: matters(a.share(), b.share()),
         how: format!("{how}: {} of {} and {} of {}", a.hits, a.all, b.hits, b.all),
     }
+}
+
+fn undecided((a, b): (f64, f64), how: &str) -> Tested {
+    let how = how.to_owned();
+    Tested { a, b, difference: b - a, interval: None, tails: None, p_floor: 1.0, matters: false, how }
 }
 
 fn matters(a: f64, b: f64) -> bool {

@@ -221,6 +221,30 @@ fn what_was_done_differently_or_by_one_alone_is_told() {
 }
 
 #[test]
+fn one_run_of_each_side_decides_no_share() {
+    let worse = Store { stale: 0.2, ..GOOD };
+    let of =
+        |a: u64, b: u64| compare_only(&one_cell(GOOD, 1, a), &one_cell(worse, 2, b), |name| name == "staleness.rate");
+    let single = of(1, 1);
+    assert!(!single.decides_anything() && single.to_string().contains("one run of each"), "{single}");
+    assert!(of(5, 5).is_regression());
+}
+
+#[test]
+fn what_the_second_lacks_leaves_it_open() {
+    let a = results(GOOD, 1, 5);
+    assert!(!compare(&a, &a).is_incomplete);
+    let lacks = |change: fn(&mut ResultsDocument)| {
+        let mut b = a.clone();
+        change(&mut b);
+        (compare(&a, &b).is_incomplete, compare(&b, &a).is_incomplete)
+    };
+    assert_eq!(lacks(|b| drop(b.cells.pop())), (true, false), "more than before is no doubt");
+    assert_eq!(lacks(|b| b.cells[0].metrics.retain(|name, _| name != "latency.all.p50_ms")), (true, false));
+    assert_eq!(lacks(|b| b.outcome = Outcome::Unknown), (true, false));
+}
+
+#[test]
 fn the_same_results_do_not_differ_from_themselves() {
     let a = results(GOOD, 1, 5);
     let comparison = compare(&a, &a);

@@ -1,6 +1,6 @@
 //! Expectations: comparisons of what was measured, such as `staleness.rate < 0.001` or `lost.count == 0 and convergence.all_s <= 10`.
-//! Grammar: `or` over `and` over `not` over one comparison (< <= > >= == !=) of sums and products; names are metrics, axes, `n`, `r`, `w`, `nodes`; `5%`, `20ms` and `5s`
-//! are numbers (a share, milliseconds, seconds). Invariant: what was not measured makes an expectation unknown, never true or false;
+//! Grammar: `or` over `and` over `not` over one comparison (< <= > >= == !=) of sums and products; names are metrics, axes, `n`, `r`, `w`, `nodes`; `5%` is a
+//! number, `20ms` and `5s` are times in the unit of the metric beside them (`units`). Invariant: what was not measured makes an expectation unknown, never true or false;
 //! a lower bound (`>= x`) proves nothing about being less.
 
 use std::fmt;
@@ -9,6 +9,7 @@ mod lexer;
 mod parser;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub use parser::ExpressionError;
 
@@ -41,6 +42,12 @@ enum Node {
 #[derive(Clone, Debug, PartialEq)]
 enum Term {
     Number(f64),
+    /// Until it is known beside what it stands; `units` leaves none.
+    Time {
+        ms: f64,
+        place: usize,
+        text: String,
+    },
     Name(String),
     Operation(Box<Term>, char, Box<Term>),
 }
@@ -122,6 +129,7 @@ impl Term {
     fn value(&self, look_up: &impl Fn(&str) -> Option<Known>) -> Option<Known> {
         match self {
             Self::Number(value) => Some(Known { value: *value, is_at_least: false }),
+            Self::Time { .. } => None,
             Self::Name(name) => look_up(name),
             Self::Operation(a, operator, b) => operate(a.value(look_up)?, *operator, b.value(look_up)?),
         }
@@ -129,7 +137,7 @@ impl Term {
 
     fn add_names<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
-            Self::Number(_) => {}
+            Self::Number(_) | Self::Time { .. } => {}
             Self::Name(name) if names.contains(&name.as_str()) => {}
             Self::Name(name) => names.push(name),
             Self::Operation(a, _, b) => {

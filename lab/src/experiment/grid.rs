@@ -110,6 +110,11 @@ impl Grid {
         if let Some(cell) = known.get(&text) {
             return Ok(*cell);
         }
+        if self.cells.iter().any(|cell| cell.name == name) {
+            return Err(format!(
+                "two cells with different settings would both be called {name}, as their directory: give slices, axes and labels other names"
+            ));
+        }
         if self.cells.len() == CELLS_MAX {
             return Err(format!("there are more than {CELLS_MAX} cells"));
         }

@@ -121,11 +121,7 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
             };
             let faults = async {
                 let injected = inject::all(target, started, &windows, &shared).await;
-                let Some(wanted) = &spec.measure.live_convergence else { return (injected, None) };
-                let (replicas, stop) = (schedule::quorums(spec).n as usize, &*setting.stop);
-                let watched =
-                    live::Watched { plan: &plan, run: setting.run, replicas, deadline: wanted.deadline, started, stop };
-                (injected, Some(live::watch(target, &watched).await))
+                (injected, watch_live(spec, target, &plan, &setting, started).await)
             };
             tokio::join!(faults, probes)
         };
@@ -151,19 +147,47 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
         visible::count_messages(probed, &id, &performed.faults);
         probed.write(setting.dir.path())?;
     }
-    match live {
-        Some(Ok(live)) => {
-            live.write(setting.dir.path())?;
-            performed.live = Some(live);
-        }
-        Some(Err(why)) => performed.trouble.push(why),
-        None => {}
-    }
+    performed.keep_live(live, &setting)?;
     let is_stopped = performed.outcome.is_stopped;
     if !is_stopped {
         afterwards(spec, target, &clients, &setting, &mut performed).await?;
     }
     Ok(performed)
+}
+
+/// `None`: nobody asked for it.
+async fn watch_live<T: Target>(
+    spec: &Spec,
+    target: &T,
+    plan: &Plan,
+    setting: &Setting<'_>,
+    started: Instant,
+) -> Option<Result<Live, String>> {
+    let wanted = spec.measure.live_convergence.as_ref()?;
+    let watched = live::Watched {
+        plan,
+        run: setting.run,
+        replicas: schedule::quorums(spec).n as usize,
+        deadline: wanted.deadline,
+        started,
+        length: schedule::length(spec),
+        stop: &setting.stop,
+    };
+    Some(live::watch(target, &watched).await)
+}
+
+impl Performed {
+    fn keep_live(&mut self, live: Option<Result<Live, String>>, setting: &Setting<'_>) -> Result<(), FileError> {
+        match live {
+            Some(Ok(live)) => {
+                live.write(setting.dir.path())?;
+                self.live = Some(live);
+            }
+            Some(Err(why)) => self.trouble.push(why),
+            None => {}
+        }
+        Ok(())
+    }
 }
 
 /// Tells `on_progress` of the faults that are open too.

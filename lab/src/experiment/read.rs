@@ -81,7 +81,7 @@ impl Experiment {
         text: &str,
         file: &str,
         changes: Changes,
-        given: impl Fn(Source<'_>) -> Result<Map<String, Value>, String>,
+        given: &dyn Fn(Source<'_>) -> Result<Map<String, Value>, String>,
     ) -> Result<Self, SpecError> {
         let wrong = |why: String| SpecError { file: file.to_owned(), place: None, why };
         if text.len() > TEXT_BYTES_MAX {
@@ -102,6 +102,11 @@ impl Experiment {
             schedule::check(&cell.spec).map_err(named)?;
         }
         known::check(&spec, &grid).map_err(wrong)?;
+        if typed.quick.is_some() && !is_quick {
+            // What `--quick` would make of it is wrong now, and not only then.
+            let quick = Changes { is_quick: true, ..Changes::default() };
+            Self::read(text, file, quick, given).map_err(|error| wrong(format!("quick: {}", error.why)))?;
+        }
         Ok(Self { spec, grid, is_quick, resolved: value })
     }
 }
@@ -117,7 +122,7 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, Sp
 }
 
 /// The fields of the KVCluster that `cluster` names, under those that it has itself.
-fn work_in(value: &mut Value, given: impl Fn(Source<'_>) -> Result<Map<String, Value>, String>) -> Result<(), String> {
+fn work_in(value: &mut Value, given: &dyn Fn(Source<'_>) -> Result<Map<String, Value>, String>) -> Result<(), String> {
     let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
     let mut fields = Map::new();
     if let Some(place) = cluster.get("kubernetes").filter(|place| place.get("cluster").is_some()) {
@@ -201,6 +206,12 @@ fn check(spec: &Spec) -> Result<(), String> {
     }
     if spec.repetitions == 0 || spec.repetitions > 1_000 {
         return Err(format!("repetitions: {} is not between 1 and 1000", spec.repetitions));
+    }
+    if spec.seed.checked_add(spec.repetitions.into()).is_none() {
+        return Err(format!(
+            "seed: {} leaves no room for {} repetitions, each with a seed of its own",
+            spec.seed, spec.repetitions
+        ));
     }
     let mut names = BTreeSet::new();
     for phase in &spec.phases {

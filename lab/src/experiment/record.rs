@@ -82,6 +82,12 @@ impl RunRecord {
         let (mut metrics, mut figures, mut warnings) = (measured.metrics, measured.figures, measured.warnings);
         let mut trouble = performed.trouble.clone();
         trouble.extend(measured.unverified);
+        if performed.outcome.health.as_ref().is_some_and(|health| health.is_loader_limited) {
+            warnings.push(
+                "loader-limited: operations waited for the laboratory itself, so latencies are partly its own"
+                    .to_owned(),
+            );
+        }
         let mut promises: Vec<Promise> = measured.verdict.properties.iter().filter_map(Promise::of).collect();
         if let Some(written) = &performed.written {
             promises.push(add_written(written, &mut metrics));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One value. Displayed as EDN writes it, so that equal values are called the same.
+/// One value. Displayed as EDN writes it, parts of sets and maps in the order of their words, so that equal values are called the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Datum {
     Nil,
@@ -41,23 +41,21 @@ impl fmt::Display for Datum {
             Self::Plain(word) => write!(out, "{word}"),
             Self::Keyword(word) => write!(out, ":{word}"),
             Self::Text(text) => write!(out, "{text:?}"),
-            Self::List(values) => all(out, "[", values, "]"),
-            Self::Set(values) => all(out, "#{", values, "}"),
+            Self::List(values) => {
+                let words: Vec<String> = values.iter().map(Self::to_string).collect();
+                write!(out, "[{}]", words.join(" "))
+            }
+            Self::Set(values) => write!(out, "#{{{}}}", sorted(values.iter().map(Self::to_string)).join(" ")),
             Self::Map(entries) => {
-                write!(out, "{{")?;
-                for (place, (key, value)) in entries.iter().enumerate() {
-                    write!(out, "{}{key} {value}", if place == 0 { "" } else { ", " })?;
-                }
-                write!(out, "}}")
+                let words = entries.iter().map(|(key, value)| format!("{key} {value}"));
+                write!(out, "{{{}}}", sorted(words).join(", "))
             }
         }
     }
 }
 
-fn all(out: &mut fmt::Formatter<'_>, open: &str, values: &[Datum], close: &str) -> fmt::Result {
-    write!(out, "{open}")?;
-    for (place, value) in values.iter().enumerate() {
-        write!(out, "{}{value}", if place == 0 { "" } else { " " })?;
-    }
-    write!(out, "{close}")
+fn sorted(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words: Vec<String> = words.collect();
+    words.sort_unstable();
+    words
 }

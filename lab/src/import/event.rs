@@ -1,5 +1,6 @@
 //! Invocations and their ends, as Jepsen records them, into operations. Time is the position in the history: no two events have the same.
 //! A process has one operation at a time; one that has no end at the end of the history is of unknown outcome.
+//! Histories of many keys may have each key in its values (`[key value]`, Jepsen's independent keys): they do if a read is invoked with `[key nil]`.
 
 use std::collections::BTreeMap;
 
@@ -44,11 +45,14 @@ pub(super) struct Pairs {
     pub(super) builder: Builder,
     open: BTreeMap<u32, (i64, Event)>,
     position: i64,
+    /// Whole ones; what they mean depends on whether values have keys.
+    acts: Vec<Act>,
+    has_keys_in_values: bool,
 }
 
 impl Pairs {
     pub(super) fn new(builder: Builder) -> Self {
-        Self { builder, open: BTreeMap::new(), position: 0 }
+        Self { builder, open: BTreeMap::new(), position: 0, acts: Vec::new(), has_keys_in_values: false }
     }
 
     /// Takes the next event. Errors: it does not fit to what its process did before.
@@ -56,6 +60,8 @@ impl Pairs {
         self.position += 1;
         let process = event.process;
         if event.kind == Kind::Invoke {
+            let is_read = matches!(event.f.as_str(), "read" | "get" | "r");
+            self.has_keys_in_values |= is_read && matches!(pair(&event.value), Some((_, Datum::Nil)));
             return match self.open.insert(process, (self.position, event)) {
                 None => Ok(()),
                 Some((_, before)) => {
@@ -71,7 +77,10 @@ impl Pairs {
                 let what = format!("process {process} ends {}, but began {} in line {}", event.f, begun.f, begun.at.0);
                 Err(ImportError::at(event.at, what))
             }
-            Some((start, begun)) => self.builder.add(&act(start, begun, Some((self.position, event)))),
+            Some((start, begun)) => {
+                self.acts.push(act(start, begun, Some((self.position, event))));
+                Ok(())
+            }
             // Jepsen's own processes tell what they did without having begun it.
             None if event.kind == Kind::Info => Ok(()),
             None => Err(ImportError::at(event.at, format!("process {process} ends what it never began"))),
@@ -79,10 +88,52 @@ impl Pairs {
     }
 
     pub(super) fn finish(mut self) -> Result<Imported, ImportError> {
-        for (start, begun) in std::mem::take(&mut self.open).into_values() {
-            self.builder.add(&act(start, begun, None))?;
+        let open = std::mem::take(&mut self.open).into_values().map(|(start, begun)| act(start, begun, None));
+        for mut act in std::mem::take(&mut self.acts).into_iter().chain(open) {
+            if self.has_keys_in_values {
+                take_key(&mut act)?;
+            }
+            self.builder.add(&act)?;
         }
         self.builder.finish()
+    }
+}
+
+fn pair(value: &Datum) -> Option<(&Datum, &Datum)> {
+    match value {
+        Datum::List(values) => match values.as_slice() {
+            [key, value] => Some((key, value)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Makes the key of an operation what its values say it is.
+fn take_key(act: &mut Act) -> Result<(), ImportError> {
+    let refuse = |value: &Datum, why: &str| {
+        ImportError::at(act.at, format!("the values of this history are [key value], and {} {why}", short(value)))
+    };
+    let Some((key, asked)) = pair(&act.asked) else { return Err(refuse(&act.asked, "is none")) };
+    let answer = match pair(&act.answer) {
+        Some((of, answer)) if of == key => answer.clone(),
+        Some(_) if act.how == End::Ok => return Err(refuse(&act.answer, "is of another key")),
+        None if act.how == End::Ok && act.answer != Datum::Nil => return Err(refuse(&act.answer, "is none")),
+        // What went wrong is told in any words.
+        _ => Datum::Nil,
+    };
+    if !act.key.is_empty() {
+        return Err(refuse(&act.asked, "has a :key beside it"));
+    }
+    let (key, asked) = (name(key), asked.clone());
+    (act.key, act.asked, act.answer) = (key, asked, answer);
+    Ok(())
+}
+
+fn name(key: &Datum) -> String {
+    match key {
+        Datum::Text(key) => key.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -174,8 +225,7 @@ fn event(at: (u64, u64), form: &Datum) -> Result<Option<Event>, ImportError> {
     let kind = Kind::of(kind).ok_or_else(|| refuse(format!("the type {kind} is none of invoke, ok, fail, info")))?;
     let key = match form.field("key") {
         None | Some(Datum::Nil) => String::new(),
-        Some(Datum::Text(key)) => key.clone(),
-        Some(other) => other.to_string(),
+        Some(key) => name(key),
     };
     let value = form.field("value").cloned().unwrap_or(Datum::Nil);
     Ok(Some(Event { at, process, kind, f: word("f")?.to_owned(), key, value }))

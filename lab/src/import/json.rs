@@ -90,7 +90,9 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
     }
     let input = field(operation, &["input"]).ok_or("has no Input")?;
     let output = field(operation, &["output"]).unwrap_or(&Json::Null);
-    let time = |name: &str| field(operation, &[name]).filter(|time| !time.is_null());
+    // What never came is the largest number there is, with or without a sign.
+    let is_never = |time: &Json| time.as_u64() == Some(u64::MAX);
+    let time = |name: &str| field(operation, &[name]).filter(|time| !time.is_null() && !is_never(time));
     let whole = |name: &str, time: &Json| {
         time.as_i64().ok_or_else(|| format!("has the {name} {time}, which is no whole number of 64 bits"))
     };
@@ -101,7 +103,11 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
         client.and_then(|client| u32::try_from(client).ok()).ok_or("has a ClientId that is no number of 32 bits")?;
     let says = |name: &str| field(output, &[name]).and_then(Json::as_bool);
     let f = f(input, model)?;
-    let is_refused = f == "cas" && (says("ok").or_else(|| output.as_bool()) == Some(false));
+    let is_done = says("ok").or_else(|| output.as_bool());
+    let is_refused = f == "cas" && is_done == Some(false);
+    if f == "cas" && is_done.is_none() && end.is_some() && says("unknown") != Some(true) {
+        return Err("is a cas of which Output does not say whether it was done: by `ok`, or by itself".to_owned());
+    }
     let how = match end {
         None => End::Unknown,
         Some(_) if says("unknown") == Some(true) => End::Unknown,
@@ -112,7 +118,13 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
     let answer = match &asked {
         pair if is_refused => pair.clone(),
         _ if says("exists") == Some(false) => Datum::Nil,
-        _ if output.is_object() => field(output, &["value"]).cloned().map_or(Datum::Nil, datum),
+        _ if output.is_object() => match field(output, &["value"]) {
+            Some(value) => datum(value.clone()),
+            None if matches!(f.as_str(), "read" | "get" | "r") => {
+                without_value("a read", "Output", output, &["ok", "exists", "unknown"])?
+            }
+            None => Datum::Nil,
+        },
         _ => datum(output.clone()),
     };
     let key = field(input, &["key"])
@@ -146,7 +158,13 @@ const DOES: [&str; 4] = ["op", "f", "kind", "type"];
 fn asked(input: &Json, f: &str) -> Result<Datum, String> {
     let first = field(input, &["value", "arg1", "from", "old", "expected"]).cloned().map(datum);
     if f != "cas" {
-        return first.map_or_else(|| without_value(input, f), Ok);
+        let is_read = matches!(f, "read" | "get" | "r");
+        let known = [&DOES[..], &["key"]].concat();
+        return match first {
+            Some(first) => Ok(first),
+            None if is_read => Ok(Datum::Nil),
+            None => without_value(&format!("a {f}"), "Input", input, &known),
+        };
     }
     let first = first.unwrap_or(Datum::Nil);
     let from = field(input, &["arg1", "from", "old", "expected"]).cloned().map(datum);
@@ -159,14 +177,11 @@ fn asked(input: &Json, f: &str) -> Result<Datum, String> {
 }
 
 /// Programs leave out what is empty; but a value under a name that is not known is not nothing.
-fn without_value(input: &Json, f: &str) -> Result<Datum, String> {
-    let is_known = |name: &String| DOES.iter().chain(&["key"]).any(|known| name.eq_ignore_ascii_case(known));
-    let other = input.as_object().into_iter().flatten().map(|(name, _)| name).find(|name| !is_known(name));
-    match other {
-        Some(other) if f != "read" => {
-            Err(format!("is a {f} without a `value`; its Input has `{other}`, which is not known"))
-        }
-        _ => Ok(Datum::Nil),
+fn without_value(what: &str, place: &str, fields: &Json, known: &[&str]) -> Result<Datum, String> {
+    let is_known = |name: &String| known.iter().any(|known| name.eq_ignore_ascii_case(known));
+    match fields.as_object().into_iter().flatten().map(|(name, _)| name).find(|name| !is_known(name)) {
+        Some(other) => Err(format!("is {what} without a `value`; its {place} has `{other}`, which is not known")),
+        None => Ok(Datum::Nil),
     }
 }
 

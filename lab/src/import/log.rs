@@ -55,7 +55,7 @@ fn parse(number: u64, line: &str) -> Result<Line, ImportError> {
     let kind = |word: &str| Kind::of(word.strip_prefix(':')?);
     let Some((place, found)) = head.iter().enumerate().find_map(|(place, (_, _, word))| Some((place, kind(word)?)))
     else {
-        return if is_other(&head) {
+        return if is_other(&head) || is_trace(&head) {
             Ok(Line::Other)
         } else {
             Err(ImportError::at(
@@ -93,6 +93,19 @@ fn parse(number: u64, line: &str) -> Result<Line, ImportError> {
         }
     };
     Ok(Line::Event(Event { at: (number, *first), process, kind: found, f, key: String::new(), value }))
+}
+
+/// A line of a stack trace, as a logger of Java writes it below its own.
+fn is_trace(head: &[(u64, usize, &str)]) -> bool {
+    let word = |place: usize| head.get(place).map_or("", |(_, _, word)| *word);
+    match (word(0), word(1)) {
+        ("at", place) => place.contains('('),
+        ("Caused" | "Suppressed:", _) | ("...", _) => true,
+        (first, _) => {
+            let name = first.trim_end_matches(':');
+            name.contains('.') && (name.ends_with("Exception") || name.ends_with("Error"))
+        }
+    }
 }
 
 /// A logger's line that tells of no operation.

@@ -1,7 +1,7 @@
 //! Our own histories (`history.jsonl` of a run), as siblings with contexts.
 //! A session is a process; what a write covers is what the answer showed whose context it carried: the values of a read, or an own write.
-//! Left out: reads that brought nothing, writes that were refused or never sent. Values of other runs, and of nobody, are foreign; of a history
-//! without its end so are values of which no line tells, and, where deletes were asked for, whatever a delete without a line may have done.
+//! Left out: reads that brought nothing, writes that were refused or never sent. Values of other runs, and of nobody, are foreign, but in a bucket
+//! of the run's own (as `lab run` gives each), where nobody else writes: there they are phantoms; of a history without its end so are values of which no line tells, and, where deletes were asked for, whatever a delete without a line may have done.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -32,8 +32,8 @@ pub struct RunHistory {
 /// Reads the history at `path`, and shows each record to `look` too. Errors: it cannot be read, or has a line that is no record; or one that came to
 /// its end has a write with the context of an operation without a line.
 pub fn read_run(path: &Path, mut look: impl FnMut(&Record)) -> Result<RunHistory, ReadError> {
-    let mut run = Run::default();
     let mut reader = Reader::open(path)?;
+    let mut run = Run { is_alone: is_alone(reader.header()), ..Run::default() };
     for (line, record) in (2..).zip(&mut reader) {
         let record = record?;
         look(&record);
@@ -73,6 +73,18 @@ struct Run {
     /// All that have a line, refused ones too.
     written: HashSet<Value>,
     left_out: u64,
+    /// Nobody else writes to its bucket.
+    is_alone: bool,
+}
+
+/// Its bucket is named for it.
+fn is_alone(header: &Header) -> bool {
+    header.plan.workload.bucket == format!("lab-{}", header.run)
+}
+
+/// It names itself as somebody else's.
+fn is_of_others(value_id: &str) -> bool {
+    value_id.contains('/') || value_id.starts_with("unknown ")
 }
 
 impl Run {
@@ -110,7 +122,7 @@ impl Run {
         for returned in &record.returned {
             let value = self.names.value(&returned.value_id);
             values.insert(value);
-            let is_foreign = returned.value_id.contains('/') || returned.value_id.starts_with("unknown ");
+            let is_foreign = !self.is_alone && is_of_others(&returned.value_id);
             if let (true, Some(foreign)) = (is_foreign, self.foreign.get_mut(place)) {
                 foreign.insert(value);
             }
@@ -158,7 +170,8 @@ impl Run {
             });
             let unwritten = brought.flatten().filter(|value| !self.written.contains(value));
             // What differs from what was written is wrong, whoever wrote it.
-            let unwritten = unwritten.filter(|value| !self.names.name(**value).starts_with("damaged "));
+            let is_wrong = |name: &str| name.starts_with("damaged ") || (self.is_alone && is_of_others(name));
+            let unwritten = unwritten.filter(|value| !is_wrong(self.names.name(**value)));
             let known = foreign.len();
             foreign.extend(unwritten);
             keys += u64::from(foreign.len() > known);

@@ -47,6 +47,17 @@ fn a_log_has_spaces_or_tabs_and_operations_without_an_end() {
 }
 
 #[test]
+fn a_stack_trace_in_a_log_is_about_something_else() {
+    let trace = "WARN  jepsen.core - Process 1 crashed\njava.net.SocketTimeoutException: Read timed out\n\
+        \tat java.net.SocketInputStream.read(SocketInputStream.java:150)\n\tat clojure.lang.AFn.run(AFn.java:22) ~[clojure.jar:na]\n\
+        Caused by: java.io.IOException: gone\n\t... 3 more\n";
+    let imported = read(format!("{trace}{LOG}").as_bytes(), Format::JepsenLog, Model::CasRegister, None).unwrap();
+    assert_eq!((imported.other_lines, imported.account.keys[0].operations.len()), (6, 5));
+    let error = refused(&format!("something else\n{LOG}"), Format::JepsenLog, Model::CasRegister);
+    assert_eq!(error.line, 1);
+}
+
+#[test]
 fn a_swap_that_failed_in_a_log_found_something_else_and_in_edn_says_nothing() {
     let log = LOG.replace("[4 5]", "[2 5]");
     assert_eq!(verdict(&log, Format::JepsenLog, Model::CasRegister, None), Verdict::Invalid);
@@ -137,8 +148,10 @@ fn json_operations_have_times_of_their_own() {
         assert_eq!(verdict(history, Format::PorcupineJson, Model::CasRegister, None), Verdict::Valid);
         let stale = history.replace(r#""arg1": 5, "arg2": 7"#, r#""arg1": 6, "arg2": 7"#);
         assert_eq!(verdict(&stale, Format::PorcupineJson, Model::CasRegister, None), Verdict::Invalid, "6 was there");
-        let unknown = stale.replace(r#""Return": 1764000000000000070"#, r#""Return": null"#);
-        assert_eq!(verdict(&unknown, Format::PorcupineJson, Model::CasRegister, None), Verdict::Valid);
+        for never in ["null", "9223372036854775807", "18446744073709551615"] {
+            let unknown = stale.replace(r#""Return": 1764000000000000070"#, &format!(r#""Return": {never}"#));
+            assert_eq!(verdict(&unknown, Format::PorcupineJson, Model::CasRegister, None), Verdict::Valid, "{never}");
+        }
     }
 }
 
@@ -148,8 +161,58 @@ fn a_write_of_json_has_its_value_under_a_known_name_or_writes_nothing() {
         |input: &str| format!("{{\"ClientId\": 0, \"Input\": {input}, \"Call\": 1, \"Output\": {{}}, \"Return\": 2}}");
     let error = refused(&operation(r#"{"Op": "write", "Key": "k", "Val": 5}"#), Format::PorcupineJson, Model::Register);
     assert!(error.what.contains("`Val`, which is not known"), "{error}");
+    for (input, output, what) in [
+        (r#"{"Op": "read", "Key": "k"}"#, r#"{"result": 5}"#, "`result`, which is not known"),
+        (r#"{"Op": "cas", "Key": "k", "Arg1": 1, "Arg2": 2}"#, r#"{"success": false}"#, "whether it was done"),
+        (r#"{"Op": "cas", "Key": "k", "Arg1": 1, "Arg2": 2}"#, "{}", "whether it was done"),
+    ] {
+        let text = operation(input).replace("{}, \"Return\"", &format!("{output}, \"Return\""));
+        let error = refused(&text, Format::PorcupineJson, Model::CasRegister);
+        assert!(error.what.contains(what), "{text}: {error}");
+    }
     let empty = operation(r#"{"Op": "write", "Key": "k"}"#) + &operation(r#"{"Op": "read", "Key": "k", "Rev": 3}"#);
     assert_eq!(verdict(&empty, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
+}
+
+/// Two keys, each honest; as one register they are not.
+const KEYS_IN_VALUES: &str = "\
+{:process 0 :type :invoke :f :write :value [1 10]}{:process 0 :type :ok :f :write :value [1 10]}
+{:process 0 :type :invoke :f :write :value [2 20]}{:process 0 :type :ok :f :write :value [2 20]}
+{:process 0 :type :invoke :f :read :value [1 nil]}{:process 0 :type :ok :f :read :value [1 10]}
+{:process 1 :type :invoke :f :cas :value [1 [10 11]]}{:process 1 :type :ok :f :cas :value [1 [10 11]]}
+{:process 1 :type :invoke :f :cas :value [2 [99 21]]}{:process 1 :type :fail :f :cas :value [2 [99 21]]}
+{:process 2 :type :invoke :f :read :value [2 nil]}{:process 2 :type :info :f :read :value [2 nil] :error :timeout}
+{:process 0 :type :invoke :f :read :value [1 nil]}{:process 0 :type :ok :f :read :value [1 11]}
+";
+
+#[test]
+fn keys_in_values_are_judged_each_by_itself() {
+    let judged = |text: &str| verdict(text, Format::JepsenEdn, Model::CasRegister, None);
+    assert_eq!(judged(KEYS_IN_VALUES), Verdict::Valid);
+    assert_eq!(
+        judged(&KEYS_IN_VALUES.replace(":value [1 11]}\n", ":value [1 10]}\n")),
+        Verdict::Invalid,
+        "it was swapped"
+    );
+    for (from, to, what) in [
+        (":ok :f :read :value [1 10]", ":ok :f :read :value [2 10]", "is of another key"),
+        (":ok :f :read :value [1 10]", ":ok :f :read :value 10", "10 is none"),
+        (":invoke :f :write :value [2 20]", ":invoke :f :write :value 20", "20 is none"),
+    ] {
+        let error = refused(&KEYS_IN_VALUES.replacen(from, to, 1), Format::JepsenEdn, Model::CasRegister);
+        assert!(error.what.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn equal_sets_and_maps_are_one_value_however_they_are_written() {
+    for (one, other) in [("#{1 2}", "#{2 1}"), ("{:a 1, :b 2}", "{:b 2, :a 1}"), ("[#{1 2}]", "[#{2 1}]")] {
+        let edn = format!(
+            "{{:process 0 :type :invoke :f :write :value {one}}}{{:process 0 :type :ok :f :write :value {one}}}\
+             {{:process 0 :type :invoke :f :read}}{{:process 0 :type :ok :f :read :value {other}}}"
+        );
+        assert_eq!(verdict(&edn, Format::JepsenEdn, Model::Register, None), Verdict::Valid, "{edn}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What each write of a key had seen: down(x) is x and everything that its context covers, and that these had seen, derived from the values
 //! that clients really read and not from the store's clocks (research/lab.md 3.8).
 //! Lenient where nobody can know: a delete leaves no trace in what is read, so any that had begun may have taken effect; a write that replaced
-//! everything may have seen whatever had begun before it ended. That excuses who misses a write; it obliges nobody (`certain`).
+//! everything may have seen whatever had begun before it ended, and no more: what others had seen of which it took over had begun before, too. One
+//! that was sent more than once may be applied again, whenever, and have seen anything. That excuses who misses a write; it obliges nobody (`certain`).
 //! Bounded: a key that would take more than `BITS_MAX` is not judged.
 
 use std::collections::HashMap;
@@ -54,8 +55,8 @@ pub(super) struct Causes {
     rows: Vec<Bits>,
     /// What each had certainly seen, where that is less; none: it is the same everywhere.
     certain: Vec<Bits>,
-    /// Starts of the writes that replaced everything, and the latest end of those up to each.
-    everything: Vec<(i64, i64)>,
+    /// Some replaced everything.
+    has_everything: bool,
     /// Down of the deletes that started before each: added up.
     deletes: Vec<(i64, Bits)>,
 }
@@ -82,24 +83,18 @@ impl Causes {
             numbers,
             rows: Vec::new(),
             certain: Vec::new(),
-            everything: Vec::new(),
+            has_everything: found.iter().any(|(_, _, covers)| **covers == Covers::Everything),
             deletes: Vec::new(),
         };
-        let covers: Vec<&Covers> = found.iter().map(|(_, _, covers)| *covers).collect();
+        let is_repeated = |id: &Value| key.repeated.binary_search(id).is_ok();
+        let covers: Vec<(&Covers, bool)> = found.iter().map(|(_, id, covers)| (*covers, is_repeated(id))).collect();
         causes.writes.extend(found.into_iter().map(|(write, ..)| write));
-        let mut latest = i64::MIN;
-        for (write, covers) in causes.writes.iter().zip(&covers) {
-            if **covers == Covers::Everything {
-                latest = latest.max(write.end);
-                causes.everything.push((write.start, latest));
-            }
-        }
-        for (number, covers) in covers.iter().enumerate() {
-            let row = causes.row(number, covers);
+        for (number, (covers, is_repeated)) in covers.iter().enumerate() {
+            let row = causes.row(number, covers, *is_repeated);
             causes.rows.push(row);
         }
-        if !causes.everything.is_empty() {
-            for (number, covers) in covers.into_iter().enumerate() {
+        if causes.has_everything {
+            for (number, (covers, _)) in covers.into_iter().enumerate() {
                 let row = causes.certain_row(number, covers);
                 causes.certain.push(row);
             }
@@ -108,7 +103,7 @@ impl Causes {
         Some(causes)
     }
 
-    fn row(&self, number: usize, covers: &Covers) -> Bits {
+    fn row(&self, number: usize, covers: &Covers, is_repeated: bool) -> Bits {
         let mut row = Bits::new(self.writes.len());
         row.insert(number);
         match covers {
@@ -120,8 +115,8 @@ impl Causes {
                 }
             }
             Covers::Everything => {
-                let end = self.writes.get(number).map_or(NEVER, |write| write.end);
-                row.insert_below(self.writes.partition_point(|write| write.start <= self.horizon(end)));
+                let end = self.writes.get(number).filter(|_| !is_repeated).map_or(NEVER, |write| write.end);
+                row.insert_below(self.writes.partition_point(|write| write.start <= end));
             }
         }
         row
@@ -139,18 +134,6 @@ impl Causes {
         row
     }
 
-    /// Up to when whatever began may have been seen by one that replaced everything there was until `time`: others that did so may be among it.
-    fn horizon(&self, mut time: i64) -> i64 {
-        loop {
-            let count = self.everything.partition_point(|(start, _)| *start <= time);
-            let last = count.checked_sub(1).and_then(|last| self.everything.get(last)).map_or(time, |(_, end)| *end);
-            if last <= time {
-                return time;
-            }
-            time = last;
-        }
-    }
-
     fn sum_up_deletes(&mut self) {
         let mut sum = Bits::new(self.writes.len());
         for (write, row) in self.writes.iter().zip(&self.rows).filter(|(write, _)| write.is_delete) {
@@ -161,7 +144,7 @@ impl Causes {
 
     /// What `number` had certainly seen, itself included: whoever sees it owes these.
     pub(super) fn certain(&self, number: usize) -> Option<&Bits> {
-        if self.everything.is_empty() { self.rows.get(number) } else { self.certain.get(number) }
+        if self.has_everything { self.certain.get(number) } else { self.rows.get(number) }
     }
 
     /// What `number` may have seen, itself included.

@@ -1,4 +1,4 @@
-//! Linearizability of an account, key by key: the zone test where it applies, the search elsewhere; keys are judged side by side.
+//! Linearizability of an account, key by key: zones of registers, inclusion of sets that grow, the search elsewhere; keys are judged side by side.
 //! Invariant: the verdict of an account is the greatest of its keys' (`Invalid` > `Unknown` > `Valid`), whatever order they are judged in.
 
 use std::num::NonZero;
@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::account::{Account, Key, Operation, Value};
+use super::inclusion;
 use super::search::{self, Limit, Outcome, Stuck};
 use super::zones::{self, Fault};
 use super::{Budget, Verdict};
@@ -23,6 +24,8 @@ pub use super::states::Model;
 pub enum Method {
     /// The zone test.
     Zones,
+    /// By what reads of a growing set include.
+    Inclusion,
     /// The search.
     Search,
 }
@@ -30,7 +33,7 @@ pub enum Method {
 /// Which judges may be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// Zones where they apply.
+    /// Zones and inclusion where they apply.
     #[default]
     Fastest,
     /// The search for every key: a second opinion.
@@ -82,6 +85,8 @@ pub struct Report {
     pub unknown: usize,
     /// Keys judged by zones.
     pub by_zones: usize,
+    /// Keys judged by inclusion.
+    pub by_inclusion: usize,
     /// Of the keys that are not valid: the invalid ones first.
     pub findings: Vec<Finding>,
 }
@@ -143,6 +148,15 @@ fn check_key(account: &Account, key: &Key, model: Model, bounds: Bounds, choice:
         return (Method::Zones, finding);
     }
     let name = |value: Value| words::value(account, key, model, value);
+    if choice == Choice::Fastest
+        && model == Model::Set
+        && let Ok(fault) = inclusion::check(key)
+    {
+        let of = |fault: inclusion::Fault| {
+            finding(account, key, Method::Inclusion, Verdict::Invalid, fault.words(&name), &fault.witness())
+        };
+        return (Method::Inclusion, fault.map(of));
+    }
     let outcome = search::check(key, model, bounds.deadline, bounds.memory_bytes, &name);
     (Method::Search, of_outcome(account, key, model, outcome))
 }
@@ -157,7 +171,7 @@ fn of_outcome(account: &Account, key: &Key, model: Model, outcome: Outcome) -> O
         }
         Outcome::Invalid(Stuck { ordered, last, state, next }) => {
             let why = format!(
-                "no order explains all answers; the longest has {ordered} operations and leaves {}, where none of the last {} shown can come next",
+                "no order explains all answers; the longest has {ordered} operations and leaves {}, where nothing that could come next explains what is read: the last {} shown",
                 if model == Model::Append { format!("a text of {state}") } else { state },
                 next.len(),
             );
@@ -190,6 +204,7 @@ impl Report {
         self.verdict = self.verdict.max(verdict);
         self.operations += operations;
         self.by_zones += usize::from(method == Method::Zones);
+        self.by_inclusion += usize::from(method == Method::Inclusion);
         match verdict {
             Verdict::Valid => self.valid += 1,
             Verdict::Unknown => self.unknown += 1,
@@ -204,6 +219,11 @@ impl Report {
             }
         }
     }
+}
+
+/// The verdict of one key by inclusion; `None`: it does not apply.
+pub fn by_inclusion(key: &Key) -> Option<bool> {
+    inclusion::check(key).ok().map(|fault| fault.is_none())
 }
 
 /// The verdict of one key by the zone test; `None`: it does not apply.

@@ -22,8 +22,6 @@ mod config;
 
 use config::Config;
 
-/// How often the clock is looked at.
-const STEPS_PER_LOOK: u64 = 256;
 /// What a remembered configuration takes beside its words.
 const ENTRY_BYTES: usize = 48;
 
@@ -56,7 +54,7 @@ pub struct Stuck {
     pub last: Vec<usize>,
     /// The state after them.
     pub state: String,
-    /// What could come next by its time, and cannot.
+    /// What could come next by its time, and cannot, or not so that what is read afterwards is explained: the first such read is among it.
     pub next: Vec<usize>,
 }
 
@@ -105,10 +103,9 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self, deadline: Instant, memory_bytes: usize, name: &dyn Fn(Value) -> String) -> Outcome {
-        let mut steps = 0_u64;
         loop {
-            steps += 1;
-            if steps.is_multiple_of(STEPS_PER_LOOK) && Instant::now() >= deadline {
+            // One step may look at thousands of candidates, each a large state: the clock is cheap beside it.
+            if Instant::now() >= deadline {
                 return Outcome::Unknown(Limit::Time);
             }
             if self.bytes() > memory_bytes {
@@ -170,12 +167,14 @@ impl Search<'_> {
     fn note_stuck(&mut self, name: &dyn Fn(Value) -> String) {
         let ordered = self.config.ordered();
         if self.stuck.as_ref().is_none_or(|stuck| stuck.ordered < ordered) {
-            self.stuck = Some(Stuck {
-                ordered,
-                last: self.config.last(SHOWN_MAX),
-                state: self.states.describe(self.config.state(), name),
-                next: self.config.waiting(SHOWN_MAX),
-            });
+            let mut next = self.config.waiting(SHOWN_MAX);
+            // Some of these may come next, and lead nowhere: to what is read soon after.
+            if let Some(read) = self.config.next_read().filter(|read| !next.contains(read)) {
+                next.truncate(SHOWN_MAX - 1);
+                next.push(read);
+            }
+            let state = self.states.describe(self.config.state(), name);
+            self.stuck = Some(Stuck { ordered, last: self.config.last(SHOWN_MAX), state, next });
         }
     }
 }

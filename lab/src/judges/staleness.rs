@@ -1,11 +1,12 @@
 //! Stale reads: how often, how old, how many versions behind (research/lab.md 3.3), in real time and by causes.
 //! Real time: a read that brought `v` is stale iff an acknowledged write that had ended before the read started began after `v` had ended. Of
 //! siblings, and of the deletes that an empty answer may stand for, the newest counts: it is stale only if all of them are. A read that brought
-//! something though a delete had begun is not called so: the delete may have taken away what is missed; by causes it is judged all the same.
+//! something is not called so if a delete that had begun may have taken away all that is missed: what had begun before that delete was over. By
+//! causes it is judged all the same.
 //! By causes: a read misses an acknowledged write that had ended before it started and is not in down of what it brought.
 //! A `v` of unknown outcome ends with the first read that returned it and that is not from the future (stricter).
 //! A write that replaces everything and was sent more than once may be applied again, whenever: whoever brings it is not stale in real time, and
-//! whoever brings it, or what had seen it, not by causes.
+//! whoever brings it, or what had read it, not by causes.
 //! Revived: an acknowledged write that had ended before the read started had replaced what it brought (`revived`).
 //! Phantom and future reads are counted apart, and so are reads of siblings; failed reads are not here. The denominator is the reads with an
 //! acknowledged write before them.
@@ -19,7 +20,7 @@ mod revived;
 mod versions;
 
 pub use revived::Revived;
-use versions::Versions;
+use versions::{Version, Versions};
 
 /// Stale reads of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,7 +29,7 @@ pub struct Stale {
     pub reads: u64,
     /// Of these.
     pub stale: u64,
-    /// Not of the stale: those that brought something older though a delete had begun. In real time only.
+    /// Not of the stale: those that brought something older where a delete may have taken away what is newer. In real time only.
     pub maybe_deleted: u64,
     /// Of each stale read, in the order of the keys: from the end of the first newer write to the start of the read.
     #[serde(skip)]
@@ -111,16 +112,20 @@ impl Staleness {
             }
             self.real_time.judged(operation.start);
             let Some(version) = versions.newest(brought, operation) else { continue };
-            let since = versions.first_end_after(version.end);
-            if since < operation.start {
-                let has_begun = versions.deletes.first().is_some_and(|(start, _)| *start <= operation.end);
-                if has_begun && !(brought.is_empty() || brought == [NIL]) {
-                    self.real_time.maybe_deleted += 1;
-                    continue;
-                }
-                let behind = versions.behind(version, operation);
-                self.real_time.add(key, place, (operation.start, operation.start - since), behind);
+            if versions.first_end_after(version.end) >= operation.start {
+                continue;
             }
+            let is_nothing = brought.is_empty() || brought == [NIL];
+            // What began after all deletes were over none of them took away.
+            let deleted = if is_nothing { None } else { versions.latest_delete(operation.end) };
+            let certain = deleted.map_or(version.end, |delete| delete.end.max(version.end));
+            let since = versions.first_end_after(certain);
+            if since >= operation.start {
+                self.real_time.maybe_deleted += 1;
+                continue;
+            }
+            let behind = versions.behind(Version { end: certain, ..version }, operation);
+            self.real_time.add(key, place, (operation.start, operation.start - since), behind);
         }
     }
 
@@ -138,13 +143,6 @@ impl Staleness {
             .collect();
         acknowledged.sort_unstable();
         let (mut before, mut ended) = (causes.none(), acknowledged.iter().peekable());
-        let is_repeated = |number: &usize| {
-            let operation = causes.writes.get(*number).and_then(|write| key.operations.get(write.place));
-            let Some(Did::Replace { id, .. }) = operation.map(|operation| &operation.did) else { return false };
-            key.repeated.binary_search(id).is_ok()
-        };
-        let mut repeated = causes.none();
-        (0..causes.writes.len()).filter(is_repeated).for_each(|number| repeated.insert(number));
         // In the order of their starts, as writes end.
         for read in causes.reads(key) {
             while let Some((_, number)) = ended.next_if(|(end, _)| *end < read.start) {
@@ -154,9 +152,6 @@ impl Staleness {
                 continue;
             }
             self.causal.judged(read.start);
-            if repeated.shared(&read.down) > 0 {
-                continue;
-            }
             let ends = before.outside(&read.down).filter_map(|number| causes.writes.get(number)).map(|write| write.end);
             let (count, first) = ends.fold((0, NEVER), |(count, first), end| (count + 1, first.min(end)));
             if count > 0 {

@@ -1,7 +1,7 @@
 //! How many reads are stale while a run goes on: an estimate in bounded memory of what `judges::staleness` says afterwards in real time.
 //! A read is stale if a write of its key was acknowledged before it was sent, and was itself sent after the newest value that it brought was
 //! acknowledged. Of that newest value only real time is known here, no contexts: of siblings the last to be acknowledged counts, of an empty
-//! answer the last delete; a key that anybody deleted convicts no read that brought something.
+//! answer the last delete; a delete that had begun may have taken away what was sent before it was over.
 //! Bounds: the first keys of a run, and the last writes of each; a value older than these is stale only if it must be. Tables are cut by
 //! key, and locked for a look, never across a request. Not here: causes, values of other runs (their reads are not counted).
 
@@ -105,10 +105,9 @@ impl Freshness {
         let known = shard.get_mut(&key)?;
         let newest_end_ns = match values {
             [] => known.last_delete(end_ns),
-            _ => values.iter().map(|id| known.end_of(*id, end_ns)).max(),
+            _ => values.iter().map(|id| known.end_of(*id, end_ns)).max().max(known.deletes_over(end_ns)),
         };
-        let is_older = newest_end_ns.is_none_or(|newest_end_ns| before.newest_sent_ns > newest_end_ns);
-        Some(is_older && (values.is_empty() || !known.was_deleted))
+        Some(newest_end_ns.is_none_or(|newest_end_ns| before.newest_sent_ns > newest_end_ns))
     }
 
     fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<u64, Key>>> {
@@ -142,6 +141,11 @@ impl Key {
         write.first_read_ns = Some(first_ns);
         // What is still on its way is not over.
         if write.is_unknown { first_ns } else { read_ns }
+    }
+
+    /// When all deletes that had begun by `read_ns` were over: at the latest then; `None`: there were none.
+    fn deletes_over(&self, read_ns: u64) -> Option<u64> {
+        self.last_delete(read_ns).max(self.was_deleted.then_some(self.forgotten_end_ns))
     }
 
     /// The end of the last of the deletes that may explain an empty answer by `read_ns`; `None`: there was none.

@@ -29,7 +29,7 @@ pub(super) struct Sample {
     pub(super) kind: Action,
     pub(super) ending: Ending,
     pub(super) status: Status,
-    /// A node refused it before it did anything: it has no latency that counts.
+    /// A node refused it at once, before it did anything: it has no latency that counts. One that was tried again had its client wait.
     pub(super) is_refused: bool,
     /// The quorum was sloppy, if the answer said so.
     pub(super) is_degraded: Option<bool>,
@@ -106,7 +106,7 @@ impl Samples {
             kind,
             ending: ending(record, error),
             status: record.status,
-            is_refused: record.status == Status::Fail && REFUSALS.contains(&error),
+            is_refused: record.status == Status::Fail && REFUSALS.contains(&error) && record.attempts <= 1,
             is_degraded: record.degraded,
             target: self.target(&record.target),
             due_ns: record.intended_ns.or(record.sent_ns).unwrap_or(record.recv_ns),

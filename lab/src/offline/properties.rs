@@ -124,7 +124,7 @@ impl Judged {
         Self { property, is_expected: Some(false), outcome, opportunities, violations, unknown_keys }
     }
 
-    /// `property` is expected, and the history has nothing to judge it by.
+    /// The history has nothing to judge it by.
     pub(super) fn untold(property: Property) -> Self {
         Self { outcome: Outcome::Unknown, ..Self::new(property, 0, 0, 0) }
     }

@@ -212,6 +212,44 @@ fn what_has_no_line_in_a_history_without_its_end_is_unknown_and_convicts_nobody(
     }
 }
 
+/// `lab run` gives each run a bucket that is named for it.
+#[test]
+fn a_stranger_in_a_bucket_of_the_runs_own_is_a_phantom_and_elsewhere_leaves_it_open() {
+    let judged = |bucket: &str, brought: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let at_one = |record: Json| with(record, json!({ "r": 1, "w": 1 }));
+        let records = [at_one(put(1, None)), at_one(get(2, 0, &[brought]))];
+        keep(directory.path(), &records, &json!({}), "eventual");
+        let path = directory.path().join("history.jsonl");
+        let usual = format!("\"bucket\":{:?}", crate::plan::Workload::default().bucket);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&usual), "{text}");
+        fs::write(&path, text.replace(&usual, &format!("\"bucket\":{bucket:?}"))).unwrap();
+        fs::write(directory.path().join("history.end"), "{}").unwrap();
+        judge(directory.path(), None, &Budget::default(), Choice::Fastest).unwrap()
+    };
+    assert_eq!(judged("lab-ab", "0.1").verdict, Outcome::Holds);
+    for stranger in ["00cd/0.1", "unknown 0123456789abcdef"] {
+        let own = judged("lab-ab", stranger);
+        assert_eq!((own.verdict, own.values.phantom, own.value_examples.len()), (Outcome::Violated, 1, 1), "{own}");
+        let shared = judged("shop", stranger);
+        assert_eq!((shared.verdict, shared.values.phantom), (Outcome::Unknown, 0), "{shared}");
+    }
+}
+
+#[test]
+fn a_history_in_which_nothing_was_done_keeps_nothing() {
+    assert_eq!(judged_as(&[], "eventual", None).verdict, Outcome::Unknown);
+    let failed = with(get(1, 0, &[]), json!({ "status": "fail" }));
+    assert_eq!(judged_as(&[failed], "eventual", None).verdict, Outcome::Unknown);
+}
+
+#[test]
+fn a_phantom_beside_a_stranger_is_shown() {
+    let verdict = judged_as(&[put(1, None), get(2, 0, &["0.99", "00cd/0.1"])], "eventual", None);
+    assert_eq!((verdict.verdict, verdict.value_examples.len()), (Outcome::Violated, 1), "{verdict}");
+}
+
 #[test]
 fn a_delete_without_a_line_may_have_emptied_any_key() {
     let empty = [honest(), vec![get(4, 1, &[])]].concat();

@@ -13,7 +13,7 @@ use super::register::{as_register, is_register};
 use super::{Conditions, Judged, Outcome, Property};
 use crate::history::{ReadError, Record};
 use crate::import::{self, RunHistory};
-use crate::judges::account::{Account, Key, Names};
+use crate::judges::account::{Account, Did, Key, Names, Seen, Value};
 use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
 use crate::judges::siblings;
@@ -130,6 +130,8 @@ fn judged(
     let (own, others): (Vec<Key>, Vec<Key>) = keys.into_iter().partition(|key| key.foreign.is_empty());
     let shared = Account { keys: others, names };
     let values_of_shared = staleness::check(&shared);
+    let examples_of_shared = strange(&shared, &values_of_shared);
+    let keys_with_strangers = shared.keys.iter().filter(|key| shows_strangers(key)).count() as u64;
     let account = Account { keys: own, names: shared.names };
     let (staleness, sessions) = (staleness::check(&account), sessions::check(&account));
     let left_out = Left {
@@ -143,15 +145,20 @@ fn judged(
     let values = Values::of(&staleness) + Values::of(&values_of_shared);
     let stale_in_real_time = StaleReads::of(&account, &staleness.real_time);
     let stale_by_causes = StaleReads::of(&account, &staleness.causal);
-    let value_examples = strange(&account, &staleness);
+    let value_examples = [strange(&account, &staleness), examples_of_shared].concat();
     let session_examples = examples(&account, &sessions);
     let of_key = |key: &Key| siblings::false_siblings(key, &|source| doubtful.contains(&source));
     let false_siblings = account.keys.iter().chain(&shared.keys).map(of_key).sum();
     drop(shared.keys);
     let linearizability = Linearizability::of(account, budget, choice);
-    let mut properties = properties(&conditions, &staleness, &values, &sessions, &linearizability, &left_out);
+    let mut properties =
+        properties(&conditions, &staleness, (&values, keys_with_strangers), &sessions, &linearizability, &left_out);
     properties.extend(one_leader(leaders.as_ref(), &left_out, expected));
     for judged in &mut properties {
+        if operations == 0 {
+            // Nothing was done, so nothing was kept.
+            *judged = Judged::untold(judged.property);
+        }
         judged.is_expected = match expected {
             Some(expected) => Some(judged.property == Property::Written || expected.contains(&judged.property)),
             None => conditions.promise(judged.property),
@@ -211,7 +218,7 @@ impl Linearizability {
 fn properties(
     conditions: &Conditions,
     staleness: &Staleness,
-    values: &Values,
+    (values, keys_with_strangers): (&Values, u64),
     sessions: &Sessions,
     linearizability: &Linearizability,
     left: &Left,
@@ -223,7 +230,7 @@ fn properties(
     let across = |of: &Guarantee| (of.opportunities, of.violations, unjudged + sessions.undecided_across);
     let of = |property| {
         Some(match property {
-            Property::Written => (values.reads, values.phantom + values.future, left.keys_without_lines),
+            Property::Written => (values.reads, values.phantom + values.future, keys_with_strangers),
             Property::Fresh => {
                 let revived = if conditions.retried_writes == 0 { values.revived } else { 0 };
                 // A read may be wrong by several definitions: it is counted by the one that finds most of them.
@@ -254,6 +261,15 @@ fn properties(
             Some(Judged::new(property, opportunities, violations, unknown))
         })
         .collect()
+}
+
+/// A read brought what others may have written, or nobody.
+fn shows_strangers(key: &Key) -> bool {
+    let is_strange = |value: &Value| key.foreign.binary_search(value).is_ok();
+    key.operations.iter().any(|operation| match &operation.did {
+        Did::Read(Seen::Many(values)) => values.iter().any(is_strange),
+        _ => false,
+    })
 }
 
 /// Said only where something tells of leaders, or somebody expects it.

@@ -98,7 +98,8 @@ fn again(directory: &TempDir, folder: &Path, page: &str) {
     fs::remove_file(folder.join("report.html")).unwrap();
     lab(directory, "report out").ended(0);
     assert_eq!(text(&folder.join("report.html")), page, "the same files give the same page");
-    lab(directory, "compare out out --fail-on regression").ended(0);
+    lab(directory, "compare out out").ended(0);
+    lab(directory, "compare out out --fail-on regression").ended(2).told(&["no metric could be decided"]);
     lab(directory, "compare out out --metric bogus").ended(2).told(&["no metric that both have begins with bogus"]);
     lab(directory, "check out").ended(64).told(&["out/cells/CELL/seed-N"]);
     lab(directory, "run x.yaml -o out").ended(64).told(&["it is there already", "--resume out"]);
@@ -154,7 +155,7 @@ fn an_interrupted_grid_goes_on_where_it_was() {
     let folder = directory.path().join("out");
     let first = folder.join("cells/writes_w=1/seed-1/run.json");
     let words = ["lab", "run", "x.yaml", "-o", "out"];
-    interrupted(&words, directory.path(), || first.exists()).ended(1).told(&["stopping", "--resume out"]);
+    interrupted(&words, directory.path(), || first.exists()).ended(2).told(&["stopping", "--resume out"]);
     let before = text(&first);
     assert!(!folder.join("cells/writes_w=3/seed-2/run.json").exists(), "it was stopped before the end");
     lab(&directory, "run --resume out").ended(0);

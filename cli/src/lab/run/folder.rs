@@ -79,7 +79,7 @@ impl Folder {
         let about = input::text(&path.join(ABOUT), TEXT_BYTES_MAX).map_err(bad_input)?;
         let about =
             serde_json::from_str(&about).map_err(|error| bad(format!("{}: {error}", path.join(ABOUT).display())))?;
-        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), whole)
+        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), &whole)
             .map_err(|error| bad(error.to_string()))?;
         Ok((experiment, Self { path: path.to_owned(), about }))
     }

@@ -6,6 +6,8 @@ use super::parser::ExpressionError;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     Number(f64),
+    /// In milliseconds, and as it is written.
+    Time(f64, String),
     Name(String),
     /// An operator, a comparison, a bracket.
     Sign(&'static str),
@@ -49,17 +51,19 @@ fn sign(text: &str, place: usize) -> Result<(Token, usize), ExpressionError> {
     }
 }
 
-/// Digits with a point, and a unit: `%` is a hundredth, `s` and `ms` stand for themselves (metrics name their unit).
+/// Digits with a point, and a unit: `%` is a hundredth, `s` and `ms` make it a time.
 fn number(text: &str, place: usize) -> Result<(Token, usize), ExpressionError> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     let unit = rest.find(|c: char| !c.is_ascii_alphabetic() && c != '%').unwrap_or(rest.len());
     let unit = rest.get(..unit).unwrap_or_default();
-    let scale = match unit {
-        "" | "ms" | "s" => 1.0,
-        "%" => 0.01,
+    let value: f64 = number.parse().map_err(|_| ExpressionError::new(place, format!("`{number}` is not a number")))?;
+    let token = match unit {
+        "" => Token::Number(value),
+        "%" => Token::Number(value * 0.01),
+        "ms" => Token::Time(value, format!("{number}{unit}")),
+        "s" => Token::Time(value * 1e3, format!("{number}{unit}")),
         _ => return Err(ExpressionError::new(place, format!("`{number}{unit}`: units are %, ms and s"))),
     };
-    let value: f64 = number.parse().map_err(|_| ExpressionError::new(place, format!("`{number}` is not a number")))?;
-    Ok((Token::Number(value * scale), digits + unit.len()))
+    Ok((token, digits + unit.len()))
 }

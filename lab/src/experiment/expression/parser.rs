@@ -1,7 +1,7 @@
 //! The grammar of expectations, by recursive descent; depth is bounded, so that no text exhausts the stack.
 
 use super::lexer::{Token, tokens};
-use super::{Comparison, Node, Term};
+use super::{Comparison, Node, Term, units};
 
 const DEPTH_MAX: usize = 32;
 /// Longest text, in bytes.
@@ -92,7 +92,8 @@ impl Parser {
             _ => return Err(ExpressionError::new(self.place(), "expected a comparison: <, <=, >, >=, == or !=")),
         };
         self.next += 1;
-        Ok(Node::Compare(left, comparison, self.sum()?))
+        let (left, right) = units::resolved(left, self.sum()?)?;
+        Ok(Node::Compare(left, comparison, right))
     }
 
     fn sum(&mut self) -> Result<Term, ExpressionError> {
@@ -122,6 +123,10 @@ impl Parser {
             Some(Token::Number(value)) => {
                 self.next += 1;
                 Ok(Term::Number(value))
+            }
+            Some(Token::Time(ms, text)) => {
+                self.next += 1;
+                Ok(Term::Time { ms, place, text })
             }
             Some(Token::Name(name)) if !matches!(name.as_str(), "and" | "or" | "not") => {
                 self.next += 1;

@@ -27,9 +27,34 @@ fn comparisons_of_what_was_measured_are_true_or_false() {
     ] {
         assert_eq!(judge(text), Holds, "{text}");
     }
-    for text in ["x < 5", "x > 5ms", "not x == 5", "x == 5 and x == 6", "(x == 4 or x == 6)", "not (x == 5 or x == 1)"]
-    {
+    for text in ["x < 5", "x > 5", "not x == 5", "x == 5 and x == 6", "(x == 4 or x == 6)", "not (x == 5 or x == 1)"] {
         assert_eq!(judge(text), Violated, "{text}");
+    }
+}
+
+#[test]
+fn times_are_in_the_unit_of_the_metric_beside_them() {
+    let judge = |text: &str| {
+        let look_up = |name: &str| {
+            let value = if name.ends_with("_ms") { 40.0 } else { 2.0 };
+            Some(Known { value, is_at_least: false })
+        };
+        Expression::parse(text).map(|read| read.judge(&look_up)).map_err(|error| (error.place, error.why))
+    };
+    for text in
+        ["a.all_s < 2001ms", "a.all_s > 1999ms", "a.p99_ms < 0.041s", "2 * a.p99_ms == 80ms", "3s - a.all_s == 1000ms"]
+    {
+        assert_eq!(judge(text), Ok(Holds), "{text}");
+    }
+    assert_eq!(judge("a.p99_ms < 1s and a.all_s < 1s"), Ok(Violated), "each comparison by itself");
+    assert_eq!(judge("a.p99_ms < 40"), Ok(Violated), "a bare number is in the metric's unit");
+    for (text, place, part) in [
+        ("a.rate < 5ms", 10, "no time"),
+        ("a.ok_per_s > 5s", 14, "no time"),
+        ("a.p99_ms < a.all_s + 1s", 22, "in ms and in s"),
+    ] {
+        let (at, why) = judge(text).unwrap_err();
+        assert!(at == place && why.contains(part), "{text}: {at}: {why}");
     }
 }
 

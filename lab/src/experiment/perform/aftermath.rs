@@ -61,7 +61,11 @@ fn ill(node: &str, answer: Result<driftkv_proto::v1::StatusReply, String>) -> Op
     (!gone.is_empty()).then(|| format!("{node} does not reach {}", gone.join(", ")))
 }
 
-/// Polls the nodes' digests until all owners agree, or `deadline` after `healed`. Times are since `started`.
+/// Looks in a row that must see agreement.
+const AGREED: usize = 5;
+
+/// Polls the nodes' digests until all owners agree for some looks and no node keeps a hint for another, which may still bring a difference; or until
+/// `deadline` after `healed`. Times are since `started`.
 pub(super) async fn watch<T: Target>(
     target: &T,
     replicas: usize,
@@ -69,7 +73,7 @@ pub(super) async fn watch<T: Target>(
     healed: Instant,
     deadline: Duration,
 ) -> Vec<Poll> {
-    let mut polls = Vec::new();
+    let (mut polls, mut agreed) = (Vec::new(), 0);
     loop {
         let answers = target.digests().await.into_iter();
         let at_ns = nanos(started.elapsed());
@@ -83,13 +87,20 @@ pub(super) async fn watch<T: Target>(
             Some((node, answer.ok()?.partitions.iter().map(digest).collect()))
         });
         let poll = Poll { at_ns, per_replica_digest: digests.collect() };
-        let is_over = agrees(&poll, replicas) || healed.elapsed() >= deadline;
+        agreed = if agrees(&poll, replicas) { agreed + 1 } else { 0 };
         polls.push(poll);
-        if is_over {
+        if healed.elapsed() >= deadline || (agreed >= AGREED && !owes_hints(target).await) {
             return polls;
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+async fn owes_hints<T: Target>(target: &T) -> bool {
+    let statuses = target.statuses().await;
+    statuses
+        .iter()
+        .any(|(_, answer)| answer.as_ref().is_ok_and(|status| status.hints.iter().any(|hint| hint.hints > 0)))
 }
 
 /// Reads every key of `plan` from all `n` replicas once. Gives why one could not be read.

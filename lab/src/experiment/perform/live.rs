@@ -25,10 +25,12 @@ pub(super) struct Watched<'a> {
     pub(super) replicas: usize,
     pub(super) deadline: Duration,
     pub(super) started: Instant,
+    /// How long the load lasts: afterwards nobody goes on.
+    pub(super) length: Duration,
     pub(super) stop: &'a AtomicBool,
 }
 
-/// Looks until `deadline` after the heal. Errors: the nodes were not healed, or the run was stopped.
+/// Looks until `deadline` after the heal, or the end of the load. Errors: the nodes were not healed before, or no node showed anything.
 pub(super) async fn watch<T: Target>(target: &T, watched: &Watched<'_>) -> Result<Live, String> {
     if let Some(ill) = aftermath::wait_until_healed(target).await {
         return Err(format!("replicas were not watched while clients went on: {ill}"));
@@ -38,13 +40,23 @@ pub(super) async fn watch<T: Target>(target: &T, watched: &Watched<'_>) -> Resul
     let filler = Filler::new(watched.run, watched.plan.seed, workload.value_bytes);
     let count = workload.keys.min(KEYS_MAX);
     let keys: Vec<String> = (0..count).map(|number| workload.key(number * workload.keys / count.max(1))).collect();
-    let mut looks = Vec::new();
-    while healed.elapsed() < watched.deadline && !watched.stop.load(Ordering::Relaxed) {
-        let answers = target.peek(&workload.bucket, &keys).await.into_iter();
+    let (mut looks, mut why) = (Vec::new(), "the load had ended before".to_owned());
+    let is_time = || healed.elapsed() < watched.deadline && watched.started.elapsed() < watched.length;
+    while is_time() && !watched.stop.load(Ordering::Relaxed) {
+        let answers = target.peek(&workload.bucket, &keys).await;
         let at_ns = nanos(watched.started.elapsed());
-        let held = answers.filter_map(|(node, answer)| Some((node, held(&filler, answer.ok()?))));
-        looks.push(Look { at_ns, held: held.collect() });
+        let mut look = Look { at_ns, held: Vec::new() };
+        for (node, answer) in answers {
+            match answer {
+                Ok(answer) => look.held.push((node, held(&filler, answer))),
+                Err(error) => why = format!("{node}: {error}"),
+            }
+        }
+        looks.push(look);
         tokio::time::sleep(LOOK).await;
+    }
+    if looks.iter().all(|look| look.held.is_empty()) {
+        return Err(format!("no node showed what it holds while clients went on: {why}"));
     }
     Ok(Live {
         heal_ns: nanos(healed - watched.started),

@@ -27,7 +27,7 @@ fn none(source: Source<'_>) -> Result<Map<String, Value>, String> {
 }
 
 fn read(text: &str) -> Result<Experiment, SpecError> {
-    Experiment::read(text, "small.yaml", Changes::default(), none)
+    Experiment::read(text, "small.yaml", Changes::default(), &none)
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn all_shipped_experiments_are_read_and_explained_long_and_quick() {
         let text = fs::read_to_string(&path).unwrap();
         for is_quick in [false, true] {
             let changes = Changes { is_quick, ..Changes::default() };
-            let experiment = Experiment::read(&text, &path.display().to_string(), changes, none);
+            let experiment = Experiment::read(&text, &path.display().to_string(), changes, &none);
             let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
             assert!(explain(&experiment).contains("Runs: "));
             assert_eq!(experiment.is_quick, is_quick);
@@ -74,6 +74,8 @@ fn what_is_wrong_is_told_with_its_place() {
         ("phases:", "load: {arrivals: poisson}\nphases:", None, "load: these arrivals need rate"),
         ("phases:", "load: {rate: 5, arrivals: \"ramp:1:5\"}\nphases:", None, "leave rate away"),
         ("phases:", "repetitions: 0\nphases:", None, "repetitions"),
+        ("phases:", "seed: 18446744073709551615\nphases:", None, "leaves no room"),
+        ("phases:", "quick: {set: {load.rate: 0}}\nphases:", None, "quick: load"),
         ("phases:", "workload: {keys: 0}\nphases:", None, "workload.keys"),
         ("{replicas: 3}", "{manifest: no.yaml}", None, "no.yaml"),
         ("phases:", "expect: [stalenes.rate == 0]\nphases:", None, "did you mean staleness.rate?"),
@@ -147,6 +149,25 @@ fn a_cell_has_the_axes_of_all_slices_that_it_is_in() {
 }
 
 #[test]
+fn cells_with_different_settings_have_different_names() {
+    let axis = |first: &str, second: &str| {
+        format!(
+            "axes: [{{name: m, points: [{{label: {first}, set: {{request.r: 1}}}}, {{label: {second}, set: {{request.r: 2}}}}]}}]"
+        )
+    };
+    for grid in [
+        format!("- {{name: s, title: S, {}, charts: []}}", axis("A b", "a-b")),
+        format!(
+            "- {{name: s, title: S, {0}, charts: []}}\n- {{name: s, title: S, set: {{request.w: 1}}, {0}, charts: []}}",
+            axis("a", "b")
+        ),
+    ] {
+        let error = read(&format!("{SMALL}grid:\n{grid}\n")).unwrap_err().to_string();
+        assert!(error.contains("would both be called s_m=a"), "{error}");
+    }
+}
+
+#[test]
 fn equal_settings_are_one_cell_whichever_slices_share_them() {
     let grid = "grid:\n\
         - {name: all, title: All, axes: [{name: R, path: request.r, values: [1, 2]}, {name: W, path: request.w, values: [1, 2]}], charts: []}\n\
@@ -176,14 +197,14 @@ fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
     let text = SMALL.replace("{replicas: 3}", "{manifest: up.yaml, replicas: 7}")
         + "quick: {repetitions: 1, set: {phases.0.for: 1s}}\n";
     let changes = Changes { is_quick: true, repetitions: Some(2), seed: Some(9), kubernetes: None };
-    let experiment = Experiment::read(&text, "small.yaml", changes, manifest).unwrap();
+    let experiment = Experiment::read(&text, "small.yaml", changes, &manifest).unwrap();
     assert_eq!((schedule::nodes(&experiment.spec), schedule::quorums(&experiment.spec).r), (Some(7), 1));
     assert_eq!((experiment.spec.repetitions, experiment.spec.seed), (2, 9));
     assert_eq!(schedule::length(&experiment.spec).as_secs(), 4);
-    let again = Experiment::read(&experiment.resolved.to_string(), "spec.yaml", Changes::default(), none).unwrap();
+    let again = Experiment::read(&experiment.resolved.to_string(), "spec.yaml", Changes::default(), &none).unwrap();
     assert_eq!(again.resolved.get("cluster"), experiment.resolved.get("cluster"), "a folder's spec is whole by itself");
     let quick = Changes { is_quick: true, ..Changes::default() };
-    assert!(Experiment::read(SMALL, "small.yaml", quick, none).unwrap_err().to_string().contains("--quick"));
+    assert!(Experiment::read(SMALL, "small.yaml", quick, &none).unwrap_err().to_string().contains("--quick"));
 }
 
 #[test]
@@ -192,7 +213,7 @@ fn a_flag_takes_an_experiment_to_kubernetes_and_a_cluster_that_is_there_gives_it
         let changes = Changes { kubernetes: place.as_object().cloned(), ..Changes::default() };
         let name = place.get("cluster").and_then(Value::as_str).unwrap_or(schedule::CLUSTER_NAME);
         let text = SMALL.replace("lab-0", &format!("{name}-0"));
-        Experiment::read(&text, "small.yaml", changes, given).unwrap()
+        Experiment::read(&text, "small.yaml", changes, &given).unwrap()
     };
     let made = read(&json!({}), none);
     assert_eq!(made.resolved.pointer("/cluster"), Some(&json!({"replicas": 3, "kubernetes": {}})));

@@ -20,7 +20,7 @@ grid:
 ";
 
 fn experiment() -> Experiment {
-    Experiment::read(GRID, "grid.yaml", Changes::default(), |_| Err(String::new())).unwrap()
+    Experiment::read(GRID, "grid.yaml", Changes::default(), &|_| Err(String::new())).unwrap()
 }
 
 fn record(cell: &str, seed: u64, stale: u64) -> RunRecord {
@@ -69,6 +69,21 @@ fn what_holds_everywhere_is_one_row_and_runs_of_a_cell_are_pooled() {
     let three = told.results.cells.iter().find(|cell| cell.name == "reads_r=1").unwrap();
     assert_eq!(three.metrics.get("staleness.rate").unwrap().share, Some((60, 2_000)));
     assert_eq!(three.runs.len(), 2);
+}
+
+#[test]
+fn the_command_that_does_it_again_goes_to_the_same_place() {
+    let of = |cluster: &str| {
+        let text = GRID.replace("{replicas: 3}", cluster);
+        let experiment =
+            Experiment::read(&text, "grid.yaml", Changes::default(), &|_| Ok(serde_json::Map::new())).unwrap();
+        let about = About { file: "grid.yaml".to_owned(), is_quick: true, ..About::default() };
+        tell(&experiment, &[], &about).report.reproduce
+    };
+    let here = "driftkv lab run grid.yaml --quick --seed 1 --repetitions 2";
+    assert_eq!(of("{replicas: 3}"), here);
+    let there = "{replicas: 3, kubernetes: {cluster: demo, namespace: shop}}";
+    assert_eq!(of(there), format!("{here} --kubernetes --cluster demo -n shop"));
 }
 
 #[test]

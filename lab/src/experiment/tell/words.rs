@@ -20,7 +20,7 @@ const HEADLINES: [(&str, &str); 15] = [
     ("throughput.ok_per_s", "operations answered"),
     ("lost.count", "acknowledged writes lost"),
     ("siblings.max", "most siblings of a key"),
-    ("convergence.all_s", "after the heal all replicas agreed within"),
+    ("convergence.all_s", "once clients had stopped and all was healed, all replicas agreed within"),
     ("convergence.live.all_s", "while clients went on, all replicas held what was acknowledged before the heal within"),
     ("visibility.at_0.rate", "fresh reads right after a write"),
     ("visibility.t99_ms", "99 % of reads are fresh after"),
@@ -122,9 +122,20 @@ pub(super) fn warnings(experiment: &Experiment, pooled: &[Pooled<'_>]) -> Vec<St
 pub(super) fn reproduce(experiment: &Experiment, about: &About) -> String {
     let quick = if about.is_quick { " --quick" } else { "" };
     format!(
-        "driftkv lab run {}{quick} --seed {} --repetitions {}",
-        about.file, experiment.spec.seed, experiment.spec.repetitions
+        "driftkv lab run {}{quick} --seed {} --repetitions {}{}",
+        about.file,
+        experiment.spec.seed,
+        experiment.spec.repetitions,
+        place(experiment)
     )
+}
+
+/// The flags by which a run was taken to Kubernetes, or could have been.
+fn place(experiment: &Experiment) -> String {
+    let Some(place) = experiment.spec.cluster.get("kubernetes") else { return String::new() };
+    let flags = [("cluster", "--cluster"), ("namespace", "-n"), ("context", "--context")];
+    let given = flags.iter().filter_map(|(field, flag)| Some(format!(" {flag} {}", place.get(field)?.as_str()?)));
+    format!(" --kubernetes{}", given.collect::<String>())
 }
 
 /// What a seed does not decide.

@@ -135,6 +135,12 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// The first known read that has not taken effect: no order gets beyond it.
+    pub(super) fn next_read(&self) -> Option<usize> {
+        let left = self.reads.iter().find(|number| !self.is_taken(**number))?;
+        self.order.get(*left).copied()
+    }
+
     /// Those of `numbers` that have not taken effect.
     fn left<'b>(&'b self, numbers: &'b [usize]) -> impl Iterator<Item = &'b Operation> + 'b {
         let from = numbers.partition_point(|number| *number < self.base);
@@ -266,6 +272,7 @@ impl<'a> Config<'a> {
     }
 }
 
+/// `None`: it is no read.
 fn seen(operation: &Operation) -> Option<&Seen> {
     match &operation.did {
         Did::Read(seen) => Some(seen),

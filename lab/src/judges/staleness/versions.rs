@@ -11,7 +11,7 @@ use crate::judges::account::{BEFORE_ALL, Did, Key, NEVER, NIL, Operation, Value}
 pub(super) struct Version {
     pub(super) start: i64,
     pub(super) end: i64,
-    is_delete: bool,
+    pub(super) is_delete: bool,
 }
 
 /// The versions of a key.
@@ -83,12 +83,16 @@ impl Versions {
         (least as u64, begun.saturating_sub(over + own) as u64)
     }
 
+    /// Of the deletes that had begun by `time`, the last to end.
+    pub(super) fn latest_delete(&self, time: i64) -> Option<Version> {
+        let count = self.deletes.partition_point(|(start, _)| *start <= time);
+        count.checked_sub(1).and_then(|last| self.deletes.get(last)).map(|(_, version)| *version)
+    }
+
     /// What an answer may stand for, the newest of it.
     pub(super) fn newest(&self, values: &[Value], read: &Operation) -> Option<Version> {
         if values.is_empty() || values == [NIL] {
-            let count = self.deletes.partition_point(|(start, _)| *start <= read.end);
-            let delete = count.checked_sub(1).and_then(|last| self.deletes.get(last));
-            return Some(delete.map_or(INITIAL, |(_, version)| *version));
+            return Some(self.latest_delete(read.end).unwrap_or(INITIAL));
         }
         let versions = values.iter().filter_map(|value| self.by_value.get(value));
         versions.copied().max_by_key(|version| version.end)

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::brute;
 use super::random::{Random, histories, key};
-use crate::judges::account::{Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
-use crate::judges::linearizable::{Model, by_zones};
+use crate::judges::Budget;
+use crate::judges::account::{Account, Covers, Did, Key, NEVER, NIL, Operation, Seen, Value};
+use crate::judges::linearizable::{self, Choice, Model, by_inclusion, by_zones};
 use crate::judges::search::{self, Limit, Outcome};
 use crate::judges::zones;
 
@@ -45,6 +46,45 @@ fn zones_are_exact_for_unique_registers_and_the_search_agrees() {
         Some(zones)
     });
     assert_eq!(valid + invalid, histories(), "zones apply to each");
+}
+
+#[test]
+fn inclusion_is_exact_for_sets_and_the_search_agrees() {
+    for is_unique in [false, true] {
+        let [valid, invalid] = compare(Model::Set, is_unique, |key| {
+            let inclusion = by_inclusion(key)?;
+            assert_eq!(is_valid(&searched(key, Model::Set)), inclusion, "{key:#?}");
+            Some(inclusion)
+        });
+        assert_eq!(valid + invalid, histories(), "it applies to each");
+    }
+}
+
+/// Twenty thousand adds, one read of all: the search would remember each state, of twenty thousand elements.
+#[test]
+fn a_large_set_is_judged_at_once_and_a_lost_add_is_shown_with_the_read_that_misses_it() {
+    let count = 20_000;
+    let add = |number: u32| at(Did::Add(Value(number + 1)), i64::from(number) * 10, i64::from(number) * 10 + 25);
+    let read = |without: u32| {
+        let values = (1..=count).filter(|value| *value != without).map(Value).collect();
+        at(Did::Read(Seen::Many(values)), i64::from(count) * 10 + 100, i64::from(count) * 10 + 101)
+    };
+    let of = |without| Key { operations: (0..count).map(add).chain([read(without)]).collect(), ..Key::default() };
+    assert_eq!(by_inclusion(&of(0)), Some(true));
+    let lost = of(7_000);
+    let account = Account { keys: vec![lost.clone()], ..Account::default() };
+    let report = linearizable::check(&account, Model::Set, &Budget::default(), Choice::Fastest);
+    let sources: Vec<i64> = report.findings[0].witness.iter().map(|shown| shown.start).collect();
+    assert_eq!((report.invalid, sources), (1, vec![69_990, 70_020, 200_100]), "{:?}", report.findings[0].why);
+}
+
+#[test]
+fn a_lost_add_is_shown_by_the_search_with_the_read_that_misses_it() {
+    let operations = vec![at(Did::Add(Value(1)), 0, 1), at(Did::Read(Seen::Many(Box::default())), 2, 3)];
+    let Outcome::Invalid(stuck) = searched(&Key { operations, ..Key::default() }, Model::Set) else {
+        panic!("it is lost")
+    };
+    assert_eq!(stuck.next, [0, 1]);
 }
 
 #[test]

@@ -14,28 +14,31 @@ fn check(key: &Key) -> Sessions {
     sessions::check(&Account { keys: vec![key.clone()], ..Account::default() })
 }
 
-/// Down of `values`, by its definition: until nothing is added. `certain`: only what was really read.
+/// Down of `values`, by its definition: each, what its client had read, and so on; of one that replaced everything all that had begun before it
+/// ended, and never did if it was sent again. `certain`: only what was really read.
 pub(super) fn closure(key: &Key, values: impl Iterator<Item = Value>, certain: bool) -> BTreeSet<Value> {
-    let mut down: BTreeSet<Value> = values.collect();
-    loop {
-        let before = down.len();
-        for operation in &key.operations {
-            let Did::Replace { id, covers, .. } = &operation.did else { continue };
-            if !down.contains(id) {
-                continue;
-            }
-            match covers {
-                Covers::These(values) => down.extend(values.iter().copied().filter(|value| written(key, *value))),
-                Covers::Everything if certain => {}
-                Covers::Everything => {
-                    down.extend(writes(key).filter(|(_, write)| write.start <= operation.end).map(|(id, _)| id))
-                }
-            }
+    let (mut down, mut followed) = (BTreeSet::new(), BTreeSet::new());
+    let mut left: Vec<Value> = values.collect();
+    while let Some(value) = left.pop() {
+        down.insert(value);
+        let is_it = |operation: &&Operation| matches!(&operation.did, Did::Replace { id, .. } if *id == value);
+        let Some(Operation { end, did: Did::Replace { covers, .. }, .. }) = key.operations.iter().find(is_it) else {
+            continue;
+        };
+        if !followed.insert(value) {
+            continue;
         }
-        if down.len() == before {
-            return down;
+        match covers {
+            Covers::These(values) => left.extend(values.iter().copied().filter(|value| written(key, *value))),
+            Covers::Everything if certain => {}
+            // What these had seen had begun before too: they are not followed.
+            Covers::Everything => {
+                let end = if key.repeated.contains(&value) { NEVER } else { *end };
+                down.extend(writes(key).filter(|(_, write)| write.start <= end).map(|(id, _)| id));
+            }
         }
     }
+    down
 }
 
 /// A client covers only what it can have seen: what began before.
@@ -48,6 +51,15 @@ pub(super) fn cover_what_began_before(key: &mut Key) {
             *values = seen.collect();
         }
     }
+}
+
+/// Some of those that replaced everything were sent again.
+pub(super) fn repeat_some(random: &mut Random, key: &mut Key) {
+    let everything = key.operations.iter().filter_map(|operation| match &operation.did {
+        Did::Replace { id, covers: Covers::Everything, .. } => Some(*id),
+        _ => None,
+    });
+    key.repeated = everything.filter(|_| random.chance(20)).collect::<BTreeSet<_>>().into_iter().collect();
 }
 
 /// Down of what `read` brought, with the deletes that may have taken effect.
@@ -110,6 +122,7 @@ fn violations_are_those_of_the_definitions() {
         let mut key = key(&mut random, Model::Siblings, 12, true);
         key.operations.iter_mut().for_each(|operation| operation.process %= 3);
         cover_what_began_before(&mut key);
+        repeat_some(&mut random, &mut key);
         let expected = by_definition(&key);
         assert_eq!(told(&check(&key)), expected, "seed {seed}: {key:#?}");
         broken.iter_mut().zip(expected).for_each(|(sum, count)| *sum += count);
@@ -165,6 +178,38 @@ fn one_planted_violation_of_each_kind_is_found_and_none_in_the_history_without_i
     let mut third = honest.to_vec();
     third.extend([put(3, 4, &[], 14), read(3, &[3, 4], 16), read(3, &[4], 18)]);
     assert_eq!(found(&third), [0, 1, 0, 0], "3 was seen and is gone");
+}
+
+/// Overlapping overwrites: each may have seen what had begun before its own end, and nothing later by way of the next.
+#[test]
+fn one_that_replaced_everything_has_seen_nothing_that_began_after_it_had_ended() {
+    let put = |process: u32, id: u32, start: i64, end: i64| Operation {
+        process,
+        source: 0,
+        start,
+        end,
+        did: Did::Replace { id: Value(id), is_delete: false, covers: Covers::Everything },
+    };
+    let chain = [put(0, 1, 0, 10), put(1, 2, 9, 20), put(2, 3, 19, 30)];
+    let with = |more: &[Operation]| found(&[&chain[..], more].concat());
+    assert_eq!(with(&[read(9, &[3], 40), read(9, &[1], 50)]), [0, 1, 0, 0], "3 began after 1 had ended");
+    assert_eq!(with(&[read(9, &[3], 40), read(9, &[2], 50)]), [0; 4], "2 may have come after 3");
+    assert_eq!(with(&[read(2, &[1], 50)]), [1, 0, 0, 0], "3 was its own");
+}
+
+/// Sent twice: it may have come again after whatever it hides.
+#[test]
+fn what_is_missed_for_a_write_that_was_sent_again_is_missed_for_a_reason() {
+    let everything = |process: u32, id: u32, start: i64| Operation {
+        did: Did::Replace { id: Value(id), is_delete: false, covers: Covers::Everything },
+        ..put(process, id, &[], start)
+    };
+    let operations = [everything(0, 1, 0), everything(1, 2, 10), read(1, &[1], 20)];
+    let judged =
+        |repeated: Vec<Value>| told(&check(&Key { operations: operations.to_vec(), repeated, ..Key::default() }));
+    assert_eq!(judged(Vec::new()), [1, 0, 0, 0]);
+    assert_eq!(judged(vec![Value(1)]), [0; 4]);
+    assert_eq!(judged(vec![Value(2)]), [1, 0, 0, 0]);
 }
 
 #[test]

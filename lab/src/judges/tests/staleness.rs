@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::brute;
 use super::random::{Random, histories, key};
-use super::sessions::{cover_what_began_before, down};
+use super::sessions::{cover_what_began_before, down, repeat_some};
 use crate::judges::account::{Account, Covers, Did, Key, NEVER, Operation, Seen, Value};
 use crate::judges::linearizable::Model;
 use crate::judges::staleness::{self, Staleness};
@@ -25,8 +25,10 @@ fn missing<'a>(key: &'a Key, read: &Operation, values: &[Value]) -> Vec<&'a Oper
 fn a_read_is_causally_stale_iff_an_acknowledged_write_is_not_below_what_it_brought() {
     let mut stale = 0;
     for seed in 0..histories() {
-        let mut key = key(&mut Random(seed), Model::Siblings, 12, true);
+        let mut random = Random(seed);
+        let mut key = key(&mut random, Model::Siblings, 12, true);
         cover_what_began_before(&mut key);
+        repeat_some(&mut random, &mut key);
         let found = check(&key).causal;
         let mut expected = Vec::new();
         for read in &key.operations {
@@ -273,6 +275,26 @@ fn an_empty_answer_stands_for_any_delete_that_had_begun() {
         "an unknown delete may have come"
     );
     assert_eq!(of(vec![put(1, 0, 1), delete(2, 7, 8), nothing(5)]).real_time.stale, 1, "a later one cannot");
+}
+
+#[test]
+fn a_delete_excuses_nobody_for_what_began_after_it_was_over() {
+    let put = |id: u32, start, end| {
+        at(Did::Replace { id: Value(id), is_delete: false, covers: Covers::These(Box::default()) }, start, end)
+    };
+    let delete =
+        |start, end| at(Did::Replace { id: Value(9), is_delete: true, covers: Covers::Everything }, start, end);
+    let read = at(Did::Read(Seen::Many([Value(1)].into())), 100, 110);
+    let judged = |delete: Operation, repeated: &[Value]| {
+        let operations = vec![put(1, 20, 30), put(2, 40, 50), put(3, 60, 70), delete, read.clone()];
+        let Staleness { real_time, .. } = check(&Key { operations, repeated: repeated.to_vec(), ..Key::default() });
+        (real_time.stale, real_time.maybe_deleted, real_time.ages, real_time.behind)
+    };
+    assert_eq!(judged(delete(0, 1), &[]), (1, 0, vec![100 - 50], vec![(2, 2)]));
+    assert_eq!(judged(delete(41, 45), &[]), (1, 0, vec![100 - 70], vec![(1, 3)]), "3 began after it was over");
+    assert_eq!(judged(delete(41, 65), &[]), (0, 1, vec![], vec![]), "it may have taken both");
+    assert_eq!(judged(delete(41, NEVER), &[]), (0, 1, vec![], vec![]), "it may have come late");
+    assert_eq!(judged(delete(0, 1), &[Value(9)]), (0, 1, vec![], vec![]), "it may have come again");
 }
 
 #[test]

@@ -58,6 +58,13 @@ fn operations_that_timed_out_never_lower_a_percentile_or_a_stale_rate() {
         assert_eq!(after.metric("latency.get.p99_ms").is_at_least, is_censored, "{error}");
         assert_eq!(after.value("availability.ratio"), 100.0 / 180.0);
     }
+    let tried_again = |seq: u64| {
+        let mut record = failed(seq, seq * MS, "overloaded", S);
+        record["attempts"] = 3.into();
+        record
+    };
+    let after = measured(&hundred().into_iter().chain((100..180).map(tried_again)).collect::<Vec<Json>>());
+    assert_eq!(after.metric("latency.get.p99_ms").text("latency.get.p99_ms"), ">= 1000 ms", "its client waited");
     let timed_out = (100..180).map(|seq| failed(seq, seq * MS, "timeout", S));
     let after = measured(&hundred().into_iter().chain(timed_out).collect::<Vec<Json>>());
     assert_eq!(after.value("latency.get.p99_ms"), 1000.0);

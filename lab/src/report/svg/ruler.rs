@@ -34,6 +34,8 @@ pub(super) enum Base {
     Near,
 }
 
+/// Where axes of shares may end, if all of them are small: one in a hundred would be a line on the ground.
+const TOPS: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const NINES_MAX: f64 = 9.0;
 const HUGE: f64 = 1e300;
 
@@ -56,7 +58,10 @@ impl Ruler {
             Scale::Linear => linear(low, high, base, if (to - from).abs() > 400.0 { 10.0 } else { 6.0 }),
             Scale::Log => decades(low, high),
             Scale::Nines => (0.0, high.ceil().max(1.0) + f64::from(u8::from(ends_whole)), 1.0),
-            Scale::Share => (0.0, 1.0, 0.2),
+            Scale::Share => {
+                let top = TOPS.into_iter().find(|top| *top >= high).unwrap_or(1.0);
+                (0.0, top, top / 5.0)
+            }
         };
         Self { scale, low, high, step, from, to, ends_whole }
     }
@@ -115,7 +120,7 @@ impl Ruler {
         match self.scale {
             Scale::Linear => with_step(value, self.step),
             Scale::Log => number(10f64.powf(value)),
-            Scale::Share => format!("{:.0} %", value * 100.0),
+            Scale::Share => format!("{:.*} %", usize::from(self.step < 0.01), value * 100.0),
             Scale::Nines if self.ends_whole && value >= self.high => "100 %".to_owned(),
             Scale::Nines if value <= 0.0 => "0 %".to_owned(),
             Scale::Nines => {

@@ -198,7 +198,13 @@ fn ticks_are_round_numbers_decades_and_nines() {
     assert_eq!(ticks(Scale::Log, &[0.02, 7000.0]), ["0.01", "0.1", "1", "10", "100", "1000", "10\u{202f}000"]);
     assert_eq!(ticks(Scale::Nines, &[0.5, 0.9995]), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
     assert_eq!(ticks(Scale::Nines, &[0.99, 1.0]), ["0 %", "90 %", "99 %", "100 %"]);
-    assert_eq!(ticks(Scale::Share, &[0.1]), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
+    assert_eq!(ticks(Scale::Share, &[0.6]), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
+    assert_eq!(
+        ticks(Scale::Share, &[0.07, 0.1]),
+        ["0 %", "2 %", "4 %", "6 %", "8 %", "10 %"],
+        "small shares fill the axis"
+    );
+    assert_eq!(ticks(Scale::Share, &[0.004]), ["0.0 %", "0.2 %", "0.4 %", "0.6 %", "0.8 %", "1.0 %"]);
 }
 
 #[test]

@@ -24,7 +24,8 @@ request: {timeout: 1s}
 phases:
 - {name: before, for: 2s}
 - {name: cut, for: LENGTH, allowQuorumLoss: true, faults: [{kind: partition, groups: [[NAME-0], [NAME-1, NAME-2]]}]}
-measure: {convergence: {deadline: 30s}, lostWrites: 30s}
+- {name: after, for: 8s}
+measure: {convergence: {deadline: 30s}, liveConvergence: {deadline: 8s}, lostWrites: 30s}
 expect:
 - lost.count == 0
 - convergence.all_s < 30
@@ -120,6 +121,8 @@ fn made(site: &Site, home: &Path) {
     }
     let results: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
     assert_eq!(results["outcome"], "holds", "{results}");
+    let live = &results["cells"][0]["metrics"]["convergence.live.converged.share"];
+    assert_eq!(live["share"], serde_json::json!([50, 50]), "each pod was asked what it holds: {live}");
     say("an experiment on a cluster made for it: a cut seen and healed, nothing lost, nothing left".to_owned());
     nothing_left(site, 0);
 }
@@ -136,7 +139,7 @@ fn stopped(site: &Site, home: &Path, name: &str, fields: &str, flags: &[&str]) {
     assert!(kube::run("kill", &["-INT", &child.id().to_string()], "").is_ok);
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && error.contains("--resume"), "{:?} {error}", output.status);
+    assert!(output.status.code() == Some(2) && error.contains("--resume"), "{:?} {error}", output.status);
     assert!(!error.contains("may go on"), "what it injected is ended: {error}");
 }
 
