@@ -62,6 +62,9 @@ pub enum Source<'a> {
     Kubernetes(&'a Value),
 }
 
+/// Gives the fields of a KVCluster that `cluster` only names. Errors: why it cannot.
+pub type Given<'a> = dyn Fn(Source<'_>) -> Result<Map<String, Value>, String> + 'a;
+
 /// What the command makes of an experiment before its cells are read.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
@@ -76,13 +79,8 @@ pub struct Changes {
 }
 
 impl Experiment {
-    /// Reads `text`; `file` is its name in errors. `given` gives the fields of a KVCluster that `cluster` only names.
-    pub fn read(
-        text: &str,
-        file: &str,
-        changes: Changes,
-        given: &dyn Fn(Source<'_>) -> Result<Map<String, Value>, String>,
-    ) -> Result<Self, SpecError> {
+    /// Reads `text`; `file` is its name in errors.
+    pub fn read(text: &str, file: &str, changes: Changes, given: &Given<'_>) -> Result<Self, SpecError> {
         let wrong = |why: String| SpecError { file: file.to_owned(), place: None, why };
         if text.len() > TEXT_BYTES_MAX {
             return Err(wrong(format!("has {} bytes; allowed is {TEXT_BYTES_MAX}", text.len())));
@@ -122,7 +120,7 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, Sp
 }
 
 /// The fields of the KVCluster that `cluster` names, under those that it has itself.
-fn work_in(value: &mut Value, given: &dyn Fn(Source<'_>) -> Result<Map<String, Value>, String>) -> Result<(), String> {
+fn work_in(value: &mut Value, given: &Given<'_>) -> Result<(), String> {
     let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
     let mut fields = Map::new();
     if let Some(place) = cluster.get("kubernetes").filter(|place| place.get("cluster").is_some()) {

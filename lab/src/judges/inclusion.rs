@@ -72,7 +72,8 @@ impl<'a> Chain<'a> {
             return Err(Fault::Initial { read: *read, element: *element });
         }
         let mut first: HashMap<Value, usize> = initial.into_iter().map(|element| (element, 0)).collect();
-        let (mut ranks, mut rank, mut last): (Vec<usize>, usize, Option<(usize, &[Value])>) = (Vec::new(), 0, None);
+        let (mut ranks, mut rank) = (Vec::new(), 0);
+        let mut last: Option<(usize, &[Value])> = None;
         for (place, values) in &reads {
             if last.is_none_or(|(_, smaller)| smaller != *values) {
                 if let Some((other, smaller)) = last
