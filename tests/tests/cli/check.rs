@@ -61,7 +61,7 @@ fn a_loader_that_was_killed_convicts_no_store() {
     fs::write(run.join("history.jsonl"), kept.join("\n") + "\n{\"run\":").unwrap();
     let told = offline(2).told(&["unknown (written"]);
     assert!(told.text().contains("the history has no end (the loader was killed)"), "{}", told.text());
-    let told = store(4).told(&["not judged: ", "A loader was killed"]);
+    let told = store(2).told(&["not judged: ", "A loader was killed"]);
     assert!(!told.text().contains("lost"), "{}", told.text());
 
     // Whole lines, and no mark of the end: the same. With one, what has no line was written by nobody.
@@ -71,7 +71,7 @@ fn a_loader_that_was_killed_convicts_no_store() {
     offline(1);
     fs::remove_file(run.join("history.end")).unwrap();
     offline(2).told(&["unknown (written"]);
-    store(4).told(&["A loader was killed"]);
+    store(2).told(&["A loader was killed"]);
 }
 
 #[test]

@@ -23,7 +23,8 @@ use crate::traces;
 
 /// Requests of one session that the engine has at a time.
 pub const IN_FLIGHT_MAX: usize = 1_024;
-/// Bytes of replies that the requests in flight may come to, judged by the replies before.
+/// Bytes of replies that the requests in flight may come to, judged by the values that came before. Refusals, and replies to puts, are small
+/// whatever the values are: while a busy node refused some gets the others would pass for small ones.
 const REPLY_BYTES_MAX: usize = 32 << 20;
 /// What a reply is taken for while none was seen.
 const REPLY_BYTES_FIRST: usize = 256 << 10;
@@ -96,9 +97,11 @@ impl Session {
         let Caller { id, put } = self.waiting.leave(slot)?;
         let reply = match outcome {
             Ok(reply) => SessionReply { id, reply: Some(answer::reply(reply, put)) },
-            Err(failure) => failed(id, &failure),
+            Err(failure) => return Some(failed(id, &failure)),
         };
-        self.waiting.saw(reply.encoded_len());
+        if put.is_none() {
+            self.waiting.saw(reply.encoded_len());
+        }
         Some(reply)
     }
 
@@ -166,7 +169,7 @@ struct Caller {
 struct Waiting {
     slots: Vec<Option<Caller>>,
     free: Vec<usize>,
-    /// The largest of the last replies, slowly forgotten; `None`: there was none.
+    /// The largest of the last replies with values, slowly forgotten; `None`: there was none.
     reply_bytes: Option<usize>,
 }
 
