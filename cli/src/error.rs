@@ -83,6 +83,15 @@ impl Failure {
         Self { exit, message: message.into(), hint: String::new() }
     }
 
+    /// The same of a judge that came to no verdict: that says nothing of the store, and 1 does.
+    pub fn without_verdict(self) -> Self {
+        let exit = match self.exit {
+            Exit::Usage | Exit::BadInput => Exit::BadInput,
+            _ => Exit::Inconclusive,
+        };
+        Self { exit, ..self }
+    }
+
     /// The same with advice.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }

@@ -15,10 +15,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let endpoints = Endpoints::find(&args.connection)?.clients()?.to_vec();
-    let (timeout, settle) = (args.timeout.unwrap_or(TIMEOUT), args.settle.unwrap_or(SETTLE));
-    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout, settle };
-    let verdict = check::acknowledged(&args.runs, &reading).await.map_err(|error| failure(&error))?;
+    let verdict = verdict(args).await.map_err(Failure::without_verdict)?;
     match args.output {
         Output::Json | Output::Yaml => {
             let json = serde_json::to_value(&verdict).map_err(|error| Failure::failed(error.to_string()))?;
@@ -36,6 +33,13 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
 }
 
+async fn verdict(args: &CheckArgs) -> Result<Verdict, Failure> {
+    let endpoints = Endpoints::find(&args.connection)?.clients()?.to_vec();
+    let (timeout, settle) = (args.timeout.unwrap_or(TIMEOUT), args.settle.unwrap_or(SETTLE));
+    let reading = Reading { endpoints, r: args.r.unwrap_or_default(), timeout, settle };
+    check::acknowledged(&args.runs, &reading).await.map_err(|error| failure(&error))
+}
+
 fn unjudged(verdict: &Verdict) -> Failure {
     let missing = count(verdict.unjudged_count, "acknowledged write");
     let failure =
@@ -48,12 +52,12 @@ fn unjudged(verdict: &Verdict) -> Failure {
 
 fn failure(error: &CheckError) -> Failure {
     match error {
-        CheckError::Unreadable { .. } => Failure::new(Exit::Inconclusive, error.to_string())
+        CheckError::Unreadable { .. } => Failure::unavailable(error.to_string())
             .hint("Nothing is said of writes that cannot be read; `driftkv status` shows who is reachable."),
         CheckError::History(_) | CheckError::Buckets { .. } | CheckError::Endpoint(_) => {
-            Failure::new(Exit::BadInput, error.to_string())
+            Failure::usage(error.to_string())
         }
-        CheckError::Broken(_) => Failure::new(Exit::Inconclusive, error.to_string()),
+        CheckError::Broken(_) => Failure::failed(error.to_string()),
     }
 }
 

@@ -52,20 +52,11 @@ pub fn draw(args: &ReportArgs) -> Result<(), Failure> {
 
 /// `driftkv lab run`.
 pub async fn run(args: &RunArgs) -> Result<(), Failure> {
-    match outcome(args).await.map_err(no_verdict)? {
+    match outcome(args).await.map_err(Failure::without_verdict)? {
         Outcome::Holds => Ok(()),
         Outcome::Unknown => Err(Failure::new(Exit::Inconclusive, "inconclusive: see the report for why")),
         Outcome::Violated => Err(Failure::new(Exit::Failed, "an expectation does not hold")),
     }
-}
-
-/// What did not come to its end says nothing of the store: only a verdict ends with 1.
-fn no_verdict(failure: Failure) -> Failure {
-    let exit = match failure.exit {
-        Exit::Usage | Exit::BadInput => Exit::BadInput,
-        _ => Exit::Inconclusive,
-    };
-    Failure { exit, ..failure }
 }
 
 async fn outcome(args: &RunArgs) -> Result<Outcome, Failure> {
