@@ -15,6 +15,7 @@ use crate::node::{Hold, Node};
 use crate::planted::{Bug, planted};
 use crate::record::Stored;
 use crate::store::{Pair, Space, Store, StoreError};
+use crate::time::Time;
 use crate::tree::{FANOUT, LEAVES, PrefixRange, Tree};
 
 mod compare;
@@ -62,11 +63,20 @@ impl Node {
                 self.observe(Event::TreeMismatch(partition));
             }
         }
-        if now >= self.trees.next_exchange && self.trees.exchanges.len() < EXCHANGES_MAX {
-            self.trees.next_exchange = now.plus(self.settings.tree_interval_ms);
-            self.begin_round();
+        let rounds = self.trees.rounds_due();
+        if now >= self.trees.last_exchange.plus(self.settings.tree_interval_ms.saturating_mul(rounds)) {
+            self.trees.last_exchange = now;
+            for _ in 0..rounds.min(EXCHANGES_MAX.saturating_sub(self.trees.exchanges.len()) as u64) {
+                self.begin_round();
+            }
         }
         Ok(())
+    }
+
+    /// When the trees want a tick at the latest. Soon if something is to be built or mended; else rarely, as each
+    /// wake of an idle node costs.
+    pub(crate) fn next_tree_wake(&self) -> Time {
+        self.now.plus(self.settings.tree_interval_ms.saturating_mul(self.trees.rounds_due()))
     }
 
     /// Q.

@@ -195,7 +195,7 @@ impl Node {
     /// When a `Tick` is wanted at the latest.
     pub fn next_wake(&self) -> Time {
         let operation = self.timers.next();
-        let housekeeping = self.now.plus(self.settings.tree_interval_ms);
+        let housekeeping = self.next_tree_wake().min(self.now.plus(self.settings.probe_interval_ms));
         let swim = self.membership.as_ref().and_then(Membership::next_timer);
         [operation, swim].into_iter().flatten().fold(housekeeping, Time::min)
     }

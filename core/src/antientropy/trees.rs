@@ -21,6 +21,8 @@ use crate::tree::{Tree, partition_range};
 pub(super) const BUILD_RECORDS: usize = 512;
 /// Bytes that cost as much as a record.
 pub(super) const RECORD_BYTES: usize = 8 << 10;
+/// Rounds that begin together on a node with nothing to mend.
+const IDLE_ROUNDS: u64 = 5;
 
 /// The trees of the owned partitions, and the rounds in which they are compared.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ pub(crate) struct Trees {
     pub(super) turn: u64,
     pub(super) exchanges: BTreeMap<u64, Exchange>,
     pub(super) rounds: BTreeMap<Incarnation, u64>,
-    pub(super) next_exchange: Time,
+    pub(super) last_exchange: Time,
     pub(super) next_build: Time,
     pub(super) next_verify: Option<Time>,
     pub(super) last_verified: Option<PartitionId>,
@@ -164,6 +166,13 @@ impl Trees {
         slot.ready = built;
         self.pending.remove(&partition);
         Ok((cost, is_mismatch))
+    }
+
+    /// How many intervals' rounds begin together: one where something is to be built or mended, else
+    /// [`IDLE_ROUNDS`], which look at as many pairs a second with fewer wakes.
+    pub(super) fn rounds_due(&self) -> u64 {
+        let is_idle = self.pending.is_empty() && self.dirty.is_empty() && self.marked.is_empty();
+        if is_idle { IDLE_ROUNDS } else { 1 }
     }
 
     /// Has the next built partition rebuilt if it is time.
