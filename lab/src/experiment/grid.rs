@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::read::{check_name, set};
-use super::spec::{AxisSpec, SliceSpec, Spec};
+use super::refused::{Origins, Refused, settings};
+use super::spec::{AxisSpec, PointSpec, SliceSpec, Spec};
 
 /// More cells are a mistake.
 const CELLS_MAX: usize = 10_000;
@@ -33,6 +34,8 @@ pub struct Cell {
     pub resolved: Value,
     /// Slices that it is in.
     pub slices: Vec<usize>,
+    /// What slices, axes and `quick` set in it.
+    pub origins: Origins,
 }
 
 /// Cells that a chart shows.
@@ -47,7 +50,8 @@ pub struct Slice {
 }
 
 impl Grid {
-    pub(super) fn of(spec: &Spec, value: &Value) -> Result<Self, String> {
+    /// `origins`: what is set in `value` already.
+    pub(super) fn of(spec: &Spec, value: &Value, origins: &Origins) -> Result<Self, Refused> {
         let mut plain = value.clone();
         if let Some(fields) = plain.as_object_mut() {
             fields.remove("grid");
@@ -56,11 +60,14 @@ impl Grid {
         let mut grid = Self { cells: Vec::new(), slices: Vec::new() };
         let mut known = HashMap::new();
         if spec.grid.is_empty() {
-            grid.add(&mut known, spec.name.clone(), plain)?;
+            grid.add(&mut known, spec.name.clone(), plain, origins)?;
             return Ok(grid);
         }
         for (index, slice) in spec.grid.iter().enumerate() {
-            grid.add_slice(&mut known, index, slice, &plain)?;
+            let at = format!("grid.{index}");
+            check_name("slice", &slice.name).map_err(|why| Refused::at(&format!("{at}.name"), why))?;
+            let named = |refused: Refused| refused.of(&format!("{at} ({})", slice.name));
+            grid.add_slice(&mut known, index, slice, (&plain, origins)).map_err(named)?;
         }
         Ok(grid)
     }
@@ -70,57 +77,70 @@ impl Grid {
         known: &mut HashMap<String, usize>,
         index: usize,
         slice: &SliceSpec,
-        plain: &Value,
-    ) -> Result<(), String> {
-        let at = |why: String| format!("grid.{index} ({}): {why}", slice.name);
-        check_name("slice", &slice.name)?;
+        (plain, origins): (&Value, &Origins),
+    ) -> Result<(), Refused> {
+        let here = ["grid".to_owned(), index.to_string()];
+        let place = |inner: &[&str]| {
+            [&here, inner.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>().as_slice()].concat()
+        };
         if slice.axes.is_empty() || slice.axes.len() > 2 {
-            return Err(at(format!("it has {} axes; one or two can be drawn", slice.axes.len())));
+            let why = format!("it has {} axes; one or two can be drawn", slice.axes.len());
+            return Err(Refused { at: place(&["axes"]), why });
         }
-        let mut base = plain.clone();
+        let (mut base, mut origins) = (plain.clone(), origins.clone());
         for (path, field) in &slice.set {
-            set(&mut base, path, field.clone()).map_err(at)?;
+            change(&mut base, &mut origins, (path, field), place(&["set", path]))?;
         }
-        let axes = slice.axes.iter().map(axis_points).collect::<Result<Vec<_>, _>>().map_err(at)?;
+        let axis = |(number, axis): (usize, &AxisSpec)| axis_points(axis, &place(&["axes", &number.to_string()]));
+        let axes = slice.axes.iter().enumerate().map(axis).collect::<Result<Vec<_>, _>>()?;
         let mut places = Vec::new();
         for place in combinations(&axes.iter().map(Vec::len).collect::<Vec<_>>()) {
-            let mut cell = base.clone();
+            let (mut cell, mut origins) = (base.clone(), origins.clone());
             let mut labels = Vec::new();
             for ((axis, points), at_axis) in slice.axes.iter().zip(&axes).zip(&place) {
-                let Some((label, fields)) = points.get(*at_axis) else { continue };
-                for (path, field) in fields {
-                    set(&mut cell, path, field.clone()).map_err(at)?;
+                let Some(point) = points.get(*at_axis) else { continue };
+                for (path, field, origin) in &point.sets {
+                    change(&mut cell, &mut origins, (path, field), origin.clone())?;
                 }
-                labels.push((axis.name.clone(), label.clone()));
+                labels.push((axis.name.clone(), point.label.clone()));
             }
             let name = cell_name(&slice.name, &labels);
-            let cell = self.add(known, name, cell).map_err(at)?;
+            let cell = self.add(known, name, cell, &origins).map_err(|refused| refused.or_at(&here))?;
             if let Some(cell) = self.cells.get_mut(cell) {
                 cell.belongs_to(index, labels);
             }
             places.push((place, cell));
         }
-        let labels = axes.iter().map(|points| points.iter().map(|(label, _)| label.clone()).collect()).collect();
+        let labels = axes.iter().map(|points| points.iter().map(|point| point.label.clone()).collect()).collect();
         self.slices.push(Slice { spec: slice.clone(), labels, places });
         Ok(())
     }
 
-    fn add(&mut self, known: &mut HashMap<String, usize>, name: String, resolved: Value) -> Result<usize, String> {
+    /// Errors without a place of their own are of the slice.
+    fn add(
+        &mut self,
+        known: &mut HashMap<String, usize>,
+        name: String,
+        resolved: Value,
+        origins: &Origins,
+    ) -> Result<usize, Refused> {
         let text = resolved.to_string();
         if let Some(cell) = known.get(&text) {
             return Ok(*cell);
         }
         if self.cells.iter().any(|cell| cell.name == name) {
-            return Err(format!(
+            let why = format!(
                 "two cells with different settings would both be called {name}, as their directory: give slices, axes and labels other names"
-            ));
+            );
+            return Err(Refused::at("", why));
         }
         if self.cells.len() == CELLS_MAX {
-            return Err(format!("there are more than {CELLS_MAX} cells"));
+            return Err(Refused::at("", format!("there are more than {CELLS_MAX} cells")));
         }
-        let spec = serde_json::from_value(resolved.clone()).map_err(|error| format!("{name}: {error}"))?;
+        let spec = settings(&resolved).map_err(|refused| refused.given(origins).of(&name))?;
         known.insert(text, self.cells.len());
-        self.cells.push(Cell { name, axes: Vec::new(), spec, resolved, slices: Vec::new() });
+        let origins = origins.clone();
+        self.cells.push(Cell { name, axes: Vec::new(), spec, resolved, slices: Vec::new(), origins });
         Ok(self.cells.len() - 1)
     }
 }
@@ -138,23 +158,49 @@ impl Cell {
     }
 }
 
-type Point = (String, Vec<(String, Value)>);
+/// A point of an axis: what it sets, and where the file says so.
+struct Point {
+    label: String,
+    sets: Vec<(String, Value, Vec<String>)>,
+}
 
-fn axis_points(axis: &AxisSpec) -> Result<Vec<Point>, String> {
+/// Sets a field, and remembers who did.
+fn change(
+    value: &mut Value,
+    origins: &mut Origins,
+    (path, field): (&str, &Value),
+    origin: Vec<String>,
+) -> Result<(), Refused> {
+    set(value, path, field.clone()).map_err(|why| Refused { at: origin.clone(), why })?;
+    origins.add(path, origin);
+    Ok(())
+}
+
+/// `place`: where the axis stands.
+fn axis_points(axis: &AxisSpec, place: &[String]) -> Result<Vec<Point>, Refused> {
+    let within = |inner: &[&str]| [place, &inner.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>()].concat();
+    let wrong = |why: String| Err(Refused { at: place.to_vec(), why: format!("axis `{}`: {why}", axis.name) });
+
     let is_by_path = axis.path.is_some() || !axis.values.is_empty();
     match (&axis.path, axis.values.is_empty(), axis.points.is_empty()) {
         (Some(path), false, true) => {
             let label = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            Ok(axis.values.iter().map(|value| (label(value), vec![(path.clone(), value.clone())])).collect())
+            let point = |(index, value): (usize, &Value)| {
+                let origin = within(&["values", &index.to_string()]);
+                Point { label: label(value), sets: vec![(path.clone(), value.clone(), origin)] }
+            };
+            Ok(axis.values.iter().enumerate().map(point).collect())
         }
         (None, true, false) => {
-            let fields = |fields: &serde_json::Map<String, Value>| {
-                fields.iter().map(|(path, value)| (path.clone(), value.clone())).collect()
+            let point = |(index, point): (usize, &PointSpec)| {
+                let origin = |path: &String| within(&["points", &index.to_string(), "set", path]);
+                let set = |(path, value): (&String, &Value)| (path.clone(), value.clone(), origin(path));
+                Point { label: point.label.clone(), sets: point.set.iter().map(set).collect() }
             };
-            Ok(axis.points.iter().map(|point| (point.label.clone(), fields(&point.set))).collect())
+            Ok(axis.points.iter().enumerate().map(point).collect())
         }
-        _ if is_by_path => Err(format!("axis `{}`: it needs both `path` and `values`, and no `points`", axis.name)),
-        _ => Err(format!("axis `{}`: it needs `path` and `values`, or `points`", axis.name)),
+        _ if is_by_path => wrong("it needs both `path` and `values`, and no `points`".to_owned()),
+        _ => wrong("it needs `path` and `values`, or `points`".to_owned()),
     }
 }
 

@@ -89,7 +89,8 @@ pub async fn perform<T: Target>(spec: &Spec, target: &T, mut setting: Setting<'_
     let mut plan = schedule::plan(spec, setting.seed);
     // Cells share clusters: what one wrote another must not read.
     plan.workload.bucket = format!("lab-{name}");
-    let windows = schedule::windows(spec, setting.seed, &name).map_err(PerformError::Settings)?;
+    let windows =
+        schedule::windows(spec, setting.seed, &name).map_err(|refused| PerformError::Settings(refused.why))?;
     let clients: Vec<String> = target.nodes().iter().filter_map(|node| node.client.clone()).collect();
     let probing = match &spec.measure.visibility {
         Some(wanted) => {

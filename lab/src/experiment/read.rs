@@ -8,6 +8,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::grid::Grid;
+use super::place::Places;
+use super::refused::{Origins, Refused, settings};
 use super::schedule;
 use super::spec::Spec;
 
@@ -88,25 +90,37 @@ impl Experiment {
         let typed: Spec = parse(text, file)?;
         let mut value: Value = parse(text, file)?;
         let is_quick = changes.is_quick;
-        change(&mut value, &typed, changes).map_err(wrong)?;
-        work_in(&mut value, given).map_err(wrong)?;
-        let spec: Spec = serde_json::from_value(value.clone()).map_err(|error| wrong(error.to_string()))?;
-        check(&spec).map_err(wrong)?;
-        let grid = Grid::of(&spec, &value).map_err(wrong)?;
-        for cell in &grid.cells {
-            let named = |why: String| {
-                if spec.grid.is_empty() { wrong(why) } else { wrong(format!("cell {}: {why}", cell.name)) }
-            };
-            schedule::check(&cell.spec).map_err(named)?;
-        }
-        known::check(&spec, &grid).map_err(wrong)?;
+        let (spec, grid) = cells(&mut value, &typed, changes, given).map_err(|refused| SpecError {
+            file: file.to_owned(),
+            place: Places::of(text).find(&refused.at),
+            why: refused.why,
+        })?;
         if typed.quick.is_some() && !is_quick {
             // What `--quick` would make of it is wrong now, and not only then.
             let quick = Changes { is_quick: true, ..Changes::default() };
-            Self::read(text, file, quick, given).map_err(|error| wrong(format!("quick: {}", error.why)))?;
+            Self::read(text, file, quick, given)
+                .map_err(|error| SpecError { why: format!("quick: {}", error.why), ..error })?;
         }
         Ok(Self { spec, grid, is_quick, resolved: value })
     }
+}
+
+/// Works into `value` what is to be changed, and reads all of its cells.
+fn cells(value: &mut Value, typed: &Spec, changes: Changes, given: &Given<'_>) -> Result<(Spec, Grid), Refused> {
+    let mut origins = Origins::default();
+    change(value, &mut origins, typed, changes)?;
+    work_in(value, &mut origins, given)?;
+    let spec = settings(value).map_err(|refused| refused.given(&origins))?;
+    check(&spec).map_err(|refused| refused.given(&origins))?;
+    let grid = Grid::of(&spec, value, &origins)?;
+    for cell in &grid.cells {
+        schedule::check(&cell.spec).map_err(|refused| {
+            let refused = refused.given(&cell.origins);
+            if spec.grid.is_empty() { refused } else { refused.of(&format!("cell {}", cell.name)) }
+        })?;
+    }
+    known::check(&spec, &grid).map_err(|refused| refused.given(&origins))?;
+    Ok((spec, grid))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, SpecError> {
@@ -120,46 +134,58 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, Sp
 }
 
 /// The fields of the KVCluster that `cluster` names, under those that it has itself.
-fn work_in(value: &mut Value, given: &Given<'_>) -> Result<(), String> {
+fn work_in(value: &mut Value, origins: &mut Origins, given: &Given<'_>) -> Result<(), Refused> {
     let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
     let mut fields = Map::new();
     if let Some(place) = cluster.get("kubernetes").filter(|place| place.get("cluster").is_some()) {
-        fields = given(Source::Kubernetes(place))?;
+        fields = given(Source::Kubernetes(place)).map_err(|why| Refused::at("cluster.kubernetes", why))?;
     }
     if let Some(file) = cluster.remove("manifest") {
-        let file = file.as_str().ok_or("cluster.manifest: expected the name of a file")?;
-        fields.extend(given(Source::Manifest(file))?);
+        let at = "cluster.manifest";
+        let file = file.as_str().ok_or_else(|| Refused::at(at, format!("{at}: expected the name of a file")))?;
+        fields.extend(given(Source::Manifest(file)).map_err(|why| Refused::at(at, why))?);
     }
     for (name, field) in fields {
-        cluster.entry(name).or_insert(field);
+        if !cluster.contains_key(&name) {
+            origins.add(&format!("cluster.{name}"), vec!["cluster".to_owned(), "manifest".to_owned()]);
+            cluster.insert(name, field);
+        }
     }
     Ok(())
 }
 
-fn change(value: &mut Value, typed: &Spec, changes: Changes) -> Result<(), String> {
+fn change(value: &mut Value, origins: &mut Origins, typed: &Spec, changes: Changes) -> Result<(), Refused> {
+    let flag = |value: &mut Value, origins: &mut Origins, path: &str, field: Value| {
+        origins.add(path, Vec::new());
+        set(value, path, field).map_err(|why| Refused::at("", why))
+    };
     if changes.is_quick {
-        let quick =
-            typed.quick.as_ref().ok_or("--quick: the file does not say what is quick; it has no field `quick`")?;
+        let missing = "--quick: the file does not say what is quick; it has no field `quick`";
+        let quick = typed.quick.as_ref().ok_or_else(|| Refused::at("", missing))?;
         for (path, field) in &quick.set {
-            set(value, path, field.clone()).map_err(|why| format!("quick.set: {why}"))?;
+            let at = vec!["quick".to_owned(), "set".to_owned(), path.clone()];
+            set(value, path, field.clone())
+                .map_err(|why| Refused { at: at.clone(), why: format!("quick.set: {why}") })?;
+            origins.add(path, at);
         }
         if let Some(repetitions) = quick.repetitions {
-            set(value, "repetitions", repetitions.into())?;
+            flag(value, origins, "repetitions", repetitions.into())?;
+            origins.add("repetitions", vec!["quick".to_owned(), "repetitions".to_owned()]);
         }
     }
     if let Some(repetitions) = changes.repetitions {
-        set(value, "repetitions", repetitions.into())?;
+        flag(value, origins, "repetitions", repetitions.into())?;
     }
     if let Some(seed) = changes.seed {
-        set(value, "seed", seed.into())?;
+        flag(value, origins, "seed", seed.into())?;
     }
     if let Some(place) = changes.kubernetes {
         let is_there = value.pointer("/cluster/kubernetes").is_some_and(Value::is_object);
         if !is_there {
-            set(value, "cluster.kubernetes", Map::new().into())?;
+            flag(value, origins, "cluster.kubernetes", Map::new().into())?;
         }
         for (name, field) in place {
-            set(value, &format!("cluster.kubernetes.{name}"), field)?;
+            flag(value, origins, &format!("cluster.kubernetes.{name}"), field)?;
         }
     }
     Ok(())
@@ -197,29 +223,30 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), String> {
     }
 }
 
-fn check(spec: &Spec) -> Result<(), String> {
-    check_name("name", &spec.name)?;
+fn check(spec: &Spec) -> Result<(), Refused> {
+    check_name("name", &spec.name).map_err(|why| Refused::at("name", why))?;
     if spec.question.trim().is_empty() {
-        return Err("question: say what is asked, in words".to_owned());
+        return Err(Refused::at("question", "question: say what is asked, in words"));
     }
     if spec.repetitions == 0 || spec.repetitions > 1_000 {
-        return Err(format!("repetitions: {} is not between 1 and 1000", spec.repetitions));
+        let why = format!("repetitions: {} is not between 1 and 1000", spec.repetitions);
+        return Err(Refused::at("repetitions", why));
     }
     if spec.seed.checked_add(spec.repetitions.into()).is_none() {
-        return Err(format!(
-            "seed: {} leaves no room for {} repetitions, each with a seed of its own",
-            spec.seed, spec.repetitions
-        ));
+        let (seed, repetitions) = (spec.seed, spec.repetitions);
+        let why = format!("seed: {seed} leaves no room for {repetitions} repetitions, each with a seed of its own");
+        return Err(Refused::at("seed", why));
     }
     let mut names = BTreeSet::new();
-    for phase in &spec.phases {
-        check_name("phase", &phase.name)?;
+    for (index, phase) in spec.phases.iter().enumerate() {
+        let wrong = |why: String| Refused::at(&format!("phases.{index}.name"), why);
+        check_name("phase", &phase.name).map_err(wrong)?;
         if !names.insert(&phase.name) {
-            return Err(format!("phase `{}` is there twice", phase.name));
+            return Err(wrong(format!("phase `{}` is there twice", phase.name)));
         }
     }
     match spec.phases.is_empty() {
-        true => Err("phases: there must be one or more".to_owned()),
+        true => Err(Refused::at("phases", "phases: there must be one or more")),
         false => Ok(()),
     }
 }

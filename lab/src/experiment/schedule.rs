@@ -6,6 +6,8 @@ use std::time::Duration;
 use driftkv_proto::faults;
 use serde_json::{Map, Value, json};
 
+use super::place::Places;
+use super::refused::Refused;
 use super::spec::{LiveSpec, PhaseSpec, Spec};
 use crate::load::Quorums;
 use crate::plan::{Action, Pace, Plan, Request, Shape, Until, Workload};
@@ -87,9 +89,10 @@ pub fn plan(spec: &Spec, seed: u64) -> Plan {
 }
 
 /// The faults of the run that `run` names, in order. Errors: a phase has none that can be injected.
-pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, String> {
+pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, Refused> {
     let mut windows = Vec::new();
-    for (phase, (name, from, to)) in spec.phases.iter().zip(phases(spec)) {
+    for (index, (phase, (name, from, to))) in spec.phases.iter().zip(phases(spec)).enumerate() {
+        let at = format!("phases.{index}");
         if phase.faults.is_empty() {
             continue;
         }
@@ -101,10 +104,13 @@ pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, String>
             "faults": phase.faults,
         })
         .to_string();
-        let experiment =
-            faults::Experiment::parse(&text).map_err(|error| format!("phase `{name}`: faults: {}", error.message))?;
+        let experiment = faults::Experiment::parse(&text).map_err(|error| {
+            let inner = Places::of(&text).path_at((error.line, error.column));
+            let place = if inner.first().is_some_and(|first| first == "faults") { inner } else { Vec::new() };
+            Refused { at: place, why: format!("phase `{name}`: faults: {}", error.message) }.within(&at)
+        })?;
         if let Some(why) = experiment.unsupported() {
-            return Err(format!("phase `{name}`: {why}"));
+            return Err(Refused::at(&format!("{at}.faults"), format!("phase `{name}`: {why}")));
         }
         windows.push(Window { phase: name, from, to, text, experiment });
     }
@@ -141,21 +147,30 @@ fn number(cluster: &Map<String, Value>, name: &str) -> Option<u32> {
 }
 
 /// The rules of a cell; the first that is broken.
-pub(super) fn check(spec: &Spec) -> Result<(), String> {
+pub(super) fn check(spec: &Spec) -> Result<(), Refused> {
     let arrivals = spec.load.arrivals;
     // Without a rate and arrivals it is a closed loop.
     if spec.load.rate.is_some() || arrivals != Shape::Constant {
-        arrivals.at(spec.load.rate).map_err(|why| format!("load: {}", why.replace("--rate", "rate")))?;
+        arrivals
+            .at(spec.load.rate)
+            .map_err(|why| Refused::at("load", format!("load: {}", why.replace("--rate", "rate"))))?;
     }
-    let is_zero = spec.phases.iter().find(|phase| phase.length.is_zero());
-    if let Some(phase) = is_zero {
-        return Err(format!("phase `{}`: for: it must be longer than nothing", phase.name));
+    let is_zero = spec.phases.iter().enumerate().find(|(_, phase)| phase.length.is_zero());
+    if let Some((index, phase)) = is_zero {
+        let why = format!("phase `{}`: for: it must be longer than nothing", phase.name);
+        return Err(Refused::at(&format!("phases.{index}.for"), why));
     }
-    plan(spec, spec.seed).check().map_err(|error| format!("{}: {}", field_of(error.field), error.why))?;
+    plan(spec, spec.seed).check().map_err(|error| {
+        let field = field_of(error.field);
+        let at = field.split(' ').next().unwrap_or_default();
+        Refused::at(at, format!("{field}: {}", error.why))
+    })?;
     let quorums = quorums(spec);
     for (name, count) in [("r", quorums.r), ("w", quorums.w)] {
         if count == 0 || count > quorums.n {
-            return Err(format!("request.{name}: {count} is not between 1 and N, which is {}", quorums.n));
+            let at = format!("request.{name}");
+            let why = format!("{at}: {count} is not between 1 and N, which is {}", quorums.n);
+            return Err(Refused::at(&at, why));
         }
     }
     let windows = windows(spec, spec.seed, "0")?;
@@ -163,21 +178,42 @@ pub(super) fn check(spec: &Spec) -> Result<(), String> {
         // Nodes ask the same of their own settings when they are told of it.
         let [n, r, w] = own_quorums(spec).map(|count| count as usize);
         for Window { phase, experiment, .. } in windows {
-            experiment.quorum_check(&members, n, r, w).map_err(|why| format!("phase `{phase}`: faults: {why}"))?;
+            experiment.quorum_check(&members, n, r, w).map_err(|why| {
+                let index = spec.phases.iter().position(|one| one.name == phase).unwrap_or_default();
+                Refused::at(&format!("phases.{index}.faults"), format!("phase `{phase}`: faults: {why}"))
+            })?;
         }
     }
+    check_times(spec)?;
     if let Some(live) = &spec.measure.live_convergence {
-        check_live(spec, live).map_err(|why| format!("measure.liveConvergence: {why}"))?;
+        let at = "measure.liveConvergence";
+        check_live(spec, live).map_err(|why| Refused::at(at, format!("{at}: {why}")))?;
     }
     if let Some(visibility) = &spec.measure.visibility {
         if !spec.phases.iter().any(|phase| phase.name == visibility.phase) {
-            return Err(format!("measure.visibility.phase: there is no phase `{}`", visibility.phase));
+            let at = "measure.visibility.phase";
+            return Err(Refused::at(at, format!("{at}: there is no phase `{}`", visibility.phase)));
         }
         if visibility.samples == 0 || visibility.at.is_empty() || visibility.writers == 0 {
-            return Err("measure.visibility: samples, at and writers must be one or more".to_owned());
+            let at = "measure.visibility";
+            return Err(Refused::at(at, format!("{at}: samples, at and writers must be one or more")));
         }
     }
     Ok(())
+}
+
+/// Times that would leave no time.
+fn check_times(spec: &Spec) -> Result<(), Refused> {
+    let measure = &spec.measure;
+    let times = [
+        ("measure.budget", measure.budget),
+        ("measure.lostWrites", measure.lost_writes),
+        ("measure.convergence.deadline", measure.convergence.as_ref().map(|convergence| convergence.deadline)),
+    ];
+    match times.into_iter().find(|(_, time)| time.is_some_and(|time| time.is_zero())) {
+        Some((at, _)) => Err(Refused::at(at, format!("{at}: it must be longer than nothing"))),
+        None => Ok(()),
+    }
 }
 
 fn check_live(spec: &Spec, live: &LiveSpec) -> Result<(), String> {

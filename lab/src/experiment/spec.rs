@@ -2,6 +2,7 @@
 //! Durations are written as everywhere (`5s`, `20ms`), distributions, mixes and arrivals as the flags of `driftkv lab load`.
 //! Not here: reading (`read`), what follows from them (`grid`, `schedule`).
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
@@ -296,27 +297,38 @@ impl Default for RequestSpec {
 
 impl<'de> Deserialize<'de> for ExpectSpec {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "an expectation such as `staleness.rate < 0.001`, or {that: …, when: …}")]
-        enum Written {
-            Text(String),
-            Conditional(Conditional),
-        }
+        from.deserialize_any(ReadExpect)
+    }
+}
+
+/// The text of an expression, or a mapping.
+struct ReadExpect;
+
+impl<'de> de::Visitor<'de> for ReadExpect {
+    type Value = ExpectSpec;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an expectation such as `staleness.rate < 0.001`, or {that: …, when: …}")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ExpectSpec, E> {
+        Ok(ExpectSpec { that: expression(text)?, when: None })
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<ExpectSpec, A::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Conditional {
             that: String,
             when: Option<String>,
         }
-        let read =
-            |text: &str| Expression::parse(text).map_err(|error| de::Error::custom(format!("`{text}`: {error}")));
-        match Written::deserialize(from)? {
-            Written::Text(text) => Ok(Self { that: read(&text)?, when: None }),
-            Written::Conditional(Conditional { that, when }) => {
-                Ok(Self { that: read(&that)?, when: when.map(|when| read(&when)).transpose()? })
-            }
-        }
+        let Conditional { that, when } = Conditional::deserialize(de::value::MapAccessDeserializer::new(fields))?;
+        Ok(ExpectSpec { that: expression(&that)?, when: when.map(|when| expression(&when)).transpose()? })
     }
+}
+
+fn expression<E: de::Error>(text: &str) -> Result<Expression, E> {
+    Expression::parse(text).map_err(|error| E::custom(format!("`{text}`: {error}")))
 }
 
 fn word<'de, D: Deserializer<'de>, T: std::str::FromStr<Err = String>>(from: D) -> Result<T, D::Error> {

@@ -2,6 +2,7 @@
 //! Known are what a run of the cells measures, the axes of the cells and what settings say (`n`, `r`, `w`, `nodes`).
 
 use crate::experiment::grid::Grid;
+use crate::experiment::refused::Refused;
 use crate::experiment::spec::{ExpectSpec, SliceSpec, Spec};
 use crate::metrics;
 use crate::plan::{Action, Shape};
@@ -10,7 +11,7 @@ use crate::plan::{Action, Shape};
 const SETTINGS: [&str; 4] = ["n", "r", "w", "nodes"];
 
 /// The first name that no cell it is asked of can have.
-pub(super) fn check(spec: &Spec, grid: &Grid) -> Result<(), String> {
+pub(super) fn check(spec: &Spec, grid: &Grid) -> Result<(), Refused> {
     let all: Vec<&Spec> = grid.cells.iter().map(|cell| &cell.spec).collect();
     let axes = |slice: &SliceSpec| slice.axes.iter().map(|axis| axis.name.clone()).collect::<Vec<_>>();
     let every_axis: Vec<String> = spec.grid.iter().flat_map(axes).collect();
@@ -19,19 +20,22 @@ pub(super) fn check(spec: &Spec, grid: &Grid) -> Result<(), String> {
         let cells: Vec<&Spec> =
             grid.cells.iter().filter(|cell| cell.slices.contains(&index)).map(|cell| &cell.spec).collect();
         check_expect(&format!("grid.{index}.expect"), &slice.expect, &cells, &every_axis)?;
-        for name in &slice.charts {
-            measured(name, &cells).map_err(|why| format!("grid.{index}.charts: {why}"))?;
+        for (number, name) in slice.charts.iter().enumerate() {
+            let at = format!("grid.{index}.charts");
+            measured(name, &cells).map_err(|why| Refused::at(&format!("{at}.{number}"), format!("{at}: {why}")))?;
         }
     }
     Ok(())
 }
 
-fn check_expect(place: &str, expect: &[ExpectSpec], cells: &[&Spec], axes: &[String]) -> Result<(), String> {
-    for one in expect {
+fn check_expect(place: &str, expect: &[ExpectSpec], cells: &[&Spec], axes: &[String]) -> Result<(), Refused> {
+    for (index, one) in expect.iter().enumerate() {
         for expression in std::iter::once(&one.that).chain(&one.when) {
             let is_free = |name: &&str| !SETTINGS.contains(name) && !axes.iter().any(|axis| axis == name);
             for name in expression.names().into_iter().filter(is_free) {
-                measured(name, cells).map_err(|why| format!("{place}: `{expression}`: {why}"))?;
+                measured(name, cells).map_err(|why| {
+                    Refused::at(&format!("{place}.{index}"), format!("{place}: `{expression}`: {why}"))
+                })?;
             }
         }
     }

@@ -66,32 +66,39 @@ fn what_is_wrong_is_told_with_its_place() {
         ("for: 2s", "for: 2", Some((5, 21)), "`2`"),
         ("phases:", "expect: [\"x <\"]\nphases:", Some((4, 10)), "character 4"),
         ("phases:", "workload: {mix: all}\nphases:", Some((4, 17)), "shares"),
-        ("question: What of it?", "question: ''", None, "question"),
-        ("name: small", "name: Small", None, "lower case"),
-        ("name: cut", "name: calm", None, "twice"),
-        ("kind: partition", "kind: partitions", None, "phase `cut`"),
-        ("phases:", "request: {r: 4}\nphases:", None, "request.r: 4"),
-        ("phases:", "load: {arrivals: poisson}\nphases:", None, "load: these arrivals need rate"),
-        ("phases:", "load: {rate: 5, arrivals: \"ramp:1:5\"}\nphases:", None, "leave rate away"),
-        ("phases:", "repetitions: 0\nphases:", None, "repetitions"),
-        ("phases:", "seed: 18446744073709551615\nphases:", None, "leaves no room"),
-        ("phases:", "quick: {set: {load.rate: 0}}\nphases:", None, "quick: load"),
-        ("phases:", "workload: {keys: 0}\nphases:", None, "workload.keys"),
-        ("{replicas: 3}", "{manifest: no.yaml}", None, "no.yaml"),
-        ("phases:", "expect: [stalenes.rate == 0]\nphases:", None, "did you mean staleness.rate?"),
-        ("phases:", "expect: [{that: staleness.rate == 0, when: r > q}]\nphases:", None, "no measurement `q`"),
-        ("phases:", "expect: [lost.count == 0]\nphases:", None, "`measure.lostWrites`"),
-        ("phases:", "expect: [convergence.all_s < 5]\nphases:", None, "`measure.convergence`"),
-        ("phases:", "expect: [throughput.offered_per_s > 5]\nphases:", None, "`load.rate`"),
-        ("phases:", "expect: [latency.delete.p50_ms < 5]\nphases:", None, "`delete` in `workload.mix`"),
-        ("[[lab-0]", "[[lab-3]", None, "no such node: lab-3; the members are lab-0, lab-1, lab-2"),
+        ("question: What of it?", "question: ''", Some((2, 11)), "question"),
+        ("name: small", "name: Small", Some((1, 7)), "lower case"),
+        ("name: cut", "name: calm", Some((6, 9)), "twice"),
+        ("kind: partition", "kind: partitions", Some((9, 19)), "phase `cut`"),
+        ("phases:", "request: {r: 4}\nphases:", Some((4, 14)), "request.r: 4"),
+        ("phases:", "load: {arrivals: poisson}\nphases:", Some((4, 7)), "load: these arrivals need rate"),
+        ("phases:", "load: {rate: 5, arrivals: \"ramp:1:5\"}\nphases:", Some((4, 7)), "leave rate away"),
+        ("phases:", "repetitions: 0\nphases:", Some((4, 14)), "repetitions"),
+        ("phases:", "seed: 18446744073709551615\nphases:", Some((4, 7)), "leaves no room"),
+        ("phases:", "quick: {set: {load.rate: 0}}\nphases:", Some((4, 26)), "quick: load"),
+        ("phases:", "workload: {keys: 0}\nphases:", Some((4, 18)), "workload.keys"),
+        ("{replicas: 3}", "{manifest: no.yaml}", Some((3, 21)), "no.yaml"),
+        ("phases:", "expect: [stalenes.rate == 0]\nphases:", Some((4, 10)), "did you mean staleness.rate?"),
+        ("phases:", "expect: [{that: staleness.rate == 0, when: r > q}]\nphases:", Some((4, 10)), "no measurement `q`"),
+        ("phases:", "expect: [lost.count == 0]\nphases:", Some((4, 10)), "`measure.lostWrites`"),
+        ("phases:", "expect: [convergence.all_s < 5]\nphases:", Some((4, 10)), "`measure.convergence`"),
+        ("phases:", "expect: [throughput.offered_per_s > 5]\nphases:", Some((4, 10)), "`load.rate`"),
+        ("phases:", "expect: [latency.delete.p50_ms < 5]\nphases:", Some((4, 10)), "`delete` in `workload.mix`"),
+        ("[[lab-0]", "[[lab-3]", Some((9, 11)), "no such node: lab-3; the members are lab-0, lab-1, lab-2"),
         (
             ALLOWED_CUT,
             "  faults: [{kind: partition, groups: [[lab-0], [lab-1]",
-            None,
+            Some((8, 11)),
             "phase `cut`: faults: disturbs 2 nodes",
         ),
-        ("phases:", "measure: {visibility: {phase: none, samples: 1, at: [0ms]}}\nphases:", None, "`none`"),
+        ("phases:", "measure: {visibility: {phase: none, samples: 1, at: [0ms]}}\nphases:", Some((4, 31)), "`none`"),
+        ("groups: [[lab-0]", "group: [[lab-0]", Some((9, 37)), "`group`"),
+        ("kind: partition", "kind: crash, node: lab-1, after: 9s", Some((9, 58)), "`groups`"),
+        ("partition, groups: [[lab-0], [\"*\"]]", "crash, node: lab-1, after: 9s", Some((9, 46)), "`after`: 9s"),
+        ("phases:", "measure: {budget: 0s}\nphases:", Some((4, 19)), "longer than nothing"),
+        ("phases:", "expect: [{that: staleness.rate == 0, wen: r > 1}]\nphases:", Some((4, 38)), "`wen`"),
+        ("phases:", "quick: {set: {phases.7.for: 1s}}\nphases:", Some((4, 29)), "no place in a list"),
+        ("phases:", "quick: {set: {load.rate: fast}}\nphases:", Some((4, 26)), "load.rate: invalid type"),
     ] {
         let error = read(&SMALL.replacen(from, to, 1)).unwrap_err();
         assert!(error.to_string().contains(part), "{to}: {error}");
@@ -104,18 +111,24 @@ fn what_is_wrong_is_told_with_its_place() {
 fn a_cell_that_cannot_be_run_is_named_before_anything_starts() {
     let grid =
         "grid:\n- {name: r, title: R, axes: [{name: R, path: request.r, values: [1, 9]}], charts: [staleness.rate]}\n";
-    let error = read(&format!("{SMALL}{grid}")).unwrap_err().to_string();
-    assert!(error.contains("cell r_r=9: request.r: 9"), "{error}");
-    for (axes, part) in [
-        ("[]", "0 axes"),
-        ("[{name: R, path: request.r}]", "`path` and `values`"),
-        ("[{name: R, path: phases.7.for, values: [1s]}]", "`7` is no place in a list of 2"),
-        ("[{name: R, path: name.x, values: [1]}]", "within a single value"),
-        ("[{name: R, path: request.rr, values: [1]}]", "rr"),
+    let error = read(&format!("{SMALL}{grid}")).unwrap_err();
+    assert!(error.to_string().contains("cell r_r=9: request.r: 9"), "{error}");
+    assert_eq!(error.place, Some((11, grid.find("9]").unwrap() as u64 - 5)), "{error}");
+    for (axes, part, place) in [
+        ("[]", "0 axes", "[]"),
+        ("[{name: R, path: request.r}]", "`path` and `values`", "{"),
+        ("[{name: R, path: phases.7.for, values: [1s]}]", "`7` is no place in a list of 2", "1s"),
+        ("[{name: R, path: name.x, values: [1]}]", "within a single value", "1]"),
+        ("[{name: R, path: request.rr, values: [1]}]", "rr", "1]"),
+        ("[{name: R, path: request.r, values: [1, all]}]", "request.r: invalid type", "all"),
+        ("[{name: R, points: [{label: a, set: {request.w: 1, phases.1.for: 0s}}]}]", "cell r_r=a: phase `cut`", "0s"),
+        ("[{name: R, path: phases.1.faults.0.kind, values: [partition, cut]}]", "unknown kind `cut`", "cut]"),
     ] {
         let grid = format!("grid: [{{name: r, title: R, axes: {axes}, charts: []}}]\n");
-        let error = read(&format!("{SMALL}{grid}")).unwrap_err().to_string();
-        assert!(error.contains(part), "{axes}: {error}");
+        let error = read(&format!("{SMALL}{grid}")).unwrap_err();
+        assert!(error.to_string().contains(part), "{axes}: {error}");
+        let column = grid.find("axes: ").unwrap() + 6 + axes.find(place).unwrap() + 1;
+        assert_eq!(error.place, Some((10, column as u64)), "{axes}: {error}");
     }
 }
 
@@ -205,6 +218,9 @@ fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
     assert_eq!(again.resolved.get("cluster"), experiment.resolved.get("cluster"), "a folder's spec is whole by itself");
     let quick = Changes { is_quick: true, ..Changes::default() };
     assert!(Experiment::read(SMALL, "small.yaml", quick, &none).unwrap_err().to_string().contains("--quick"));
+    let none_at_all = Changes { repetitions: Some(0), ..Changes::default() };
+    let error = Experiment::read(&format!("{SMALL}repetitions: 5\n"), "small.yaml", none_at_all, &none).unwrap_err();
+    assert_eq!(error.place, None, "a flag stands in no line: {error}");
 }
 
 #[test]
