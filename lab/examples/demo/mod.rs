@@ -324,6 +324,7 @@ fn timeline() -> Figure {
         label: label.to_owned(),
         is_write,
         is_witness,
+        asked: None,
     };
     let lanes = vec![
         OpLane {

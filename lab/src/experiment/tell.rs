@@ -127,8 +127,13 @@ fn results(experiment: &Experiment, pooled: &[Pooled<'_>], report: &Report, abou
     ResultsDocument {
         schema_version: 1,
         experiment: experiment.spec.name.clone(),
-        run_id: None,
-        tool: Tool { name: "driftkv".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), git: None },
+        run_id: Some(format!("{}-{}", experiment.spec.name, about.started_unix_ms)),
+        tool: Tool {
+            name: "driftkv".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            // Whoever builds a release says so; asked of git at each build, each commit would compile this anew.
+            git: option_env!("DRIFTKV_GIT").map(str::to_owned),
+        },
         started_unix_ms: about.started_unix_ms,
         seed: experiment.spec.seed,
         spec: experiment.resolved.clone(),

@@ -98,12 +98,27 @@ fn counted(fault: &Fault, place: usize, evidence: &[Evidence]) -> Result<String,
         let names = side.iter().map(|node| node.node.as_str()).collect::<Vec<_>>().join(" ");
         let silent: Vec<String> = side.iter().filter_map(|node| silence(node)).collect();
         match sums.into_iter().flatten().reduce(|(one, what), (other, _)| (one.saturating_add(other), what)) {
+            // Others of the side did; what the silent ones did, or not, nobody knows.
+            Some((count, what)) if count > 0 && is_of_links(fault) && !silent.is_empty() => {
+                told.push(format!("{names}: {count} {what} (but {})", silent.join(", ")));
+            }
             Some((count, what)) if count > 0 => told.push(format!("{names}: {count} {what}")),
             _ if silent.is_empty() => return Err(format!("{names} counted nothing of it")),
             _ => return Err(format!("{names} counted nothing of it ({})", silent.join(", "))),
         }
     }
     Ok(told.join("; "))
+}
+
+fn is_of_links(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Partition(_)
+            | Fault::Delay { .. }
+            | Fault::Drop { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Reorder { .. }
+    )
 }
 
 fn silence(node: &Evidence) -> Option<String> {

@@ -185,10 +185,24 @@ fn without_value(what: &str, place: &str, fields: &Json, known: &[&str]) -> Resu
     }
 }
 
+/// JSON has one kind of number (RFC 8259, 6): 1.0 is 1.
+fn word(number: &serde_json::Number) -> String {
+    let is_whole = |value: &f64| value.fract() == 0.0 && value.abs() <= WHOLE_MAX;
+    match number.as_f64().filter(is_whole) {
+        // Not -0.
+        Some(value) if number.is_f64() => format!("{:.0}", value + 0.0),
+        _ => number.to_string(),
+    }
+}
+
+/// Up to here each whole number has a float of its own.
+const WHOLE_MAX: f64 = (1u64 << 53) as f64;
+
 fn datum(json: Json) -> Datum {
     match json {
         Json::Null => Datum::Nil,
-        Json::Bool(_) | Json::Number(_) => Datum::Plain(json.to_string()),
+        Json::Number(number) => Datum::Plain(word(&number)),
+        Json::Bool(_) => Datum::Plain(json.to_string()),
         Json::String(text) => Datum::Text(text),
         Json::Array(values) => Datum::List(values.into_iter().map(datum).collect()),
         Json::Object(entries) => {

@@ -170,6 +170,11 @@ fn a_write_of_json_has_its_value_under_a_known_name_or_writes_nothing() {
         let error = refused(&text, Format::PorcupineJson, Model::CasRegister);
         assert!(error.what.contains(what), "{text}: {error}");
     }
+    let whole = r#"{"ClientId": 0, "Input": {"op": "write", "value": 1.0}, "Call": 1, "Output": null, "Return": 2}
+        {"ClientId": 0, "Input": {"op": "read"}, "Call": 3, "Output": 1, "Return": 4}"#;
+    assert_eq!(verdict(whole, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
+    let other = whole.replace("1.0", "1.5");
+    assert_eq!(verdict(&other, Format::PorcupineJson, Model::Register, None), Verdict::Invalid);
     let empty = operation(r#"{"Op": "write", "Key": "k"}"#) + &operation(r#"{"Op": "read", "Key": "k", "Rev": 3}"#);
     assert_eq!(verdict(&empty, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
 }

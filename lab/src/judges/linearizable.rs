@@ -68,6 +68,9 @@ pub struct Shown {
     pub end: Option<i64>,
     /// What it was.
     pub what: String,
+    /// The node that was asked, as a run's history names it; of other histories nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// The verdict of an account.
@@ -194,6 +197,7 @@ pub fn shown(account: &Account, key: &Key, places: &[usize]) -> Vec<Shown> {
         start: operation.start,
         end: operation.is_known().then_some(operation.end),
         what: words::did(account, key, &operation.did),
+        asked: None,
     };
     operations.map(shown).collect()
 }

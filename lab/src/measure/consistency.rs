@@ -43,6 +43,13 @@ pub(super) fn metrics(run: &Run<'_>, metrics: &mut Metrics) {
         let counts = [("valid", valid), ("invalid", invalid), ("unknown", unknown)];
         metrics.extend(counts.map(|(word, count)| (format!("linearizable.{word}_keys"), Metric::count(count as u64))));
     }
+    let leniently = &verdict.siblings_leniently;
+    if leniently.operations > 0 {
+        let counts = [("valid", leniently.valid), ("invalid", leniently.invalid), ("unknown", leniently.unknown)];
+        let named =
+            |(word, count): (&str, usize)| (format!("linearizable.lenient.{word}_keys"), Metric::count(count as u64));
+        metrics.extend(counts.map(named));
+    }
     distance(metrics, &verdict.distance);
 }
 

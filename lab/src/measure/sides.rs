@@ -42,6 +42,13 @@ impl Sides {
         Self { sides, nodes: by_target }
     }
 
+    /// The node that a history calls `target`, if it is known, else as it is called there.
+    pub(super) fn name_of(&self, target: &str, samples: &Samples) -> String {
+        let place = samples.targets.iter().position(|known| known == target);
+        let node = place.and_then(|place| self.nodes.get(place)).and_then(Option::as_ref);
+        node.map_or_else(|| target.to_owned(), String::clone)
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.sides.keys().map(String::as_str)
     }

@@ -39,6 +39,7 @@ pub(crate) const NAMES: &[&str] = &[
     "siblings.false",
     "sessions.G.{violations,per_million,worst_age_ms}",
     "linearizable.{valid,invalid,unknown}_keys",
+    "linearizable.lenient.{valid,invalid,unknown}_keys",
     "gamma.{p50,p99,max}_ms",
     "gamma.positive.share",
     "delta.max_ms",

@@ -116,6 +116,10 @@ fn an_honest_run_holds_and_a_stale_read_violates_what_overlapping_quorums_promis
     // The read and the write that it misses, by their lines: the header is the first.
     let lines: Vec<u64> = verdict.stale_in_real_time.examples[0].operations.iter().map(|shown| shown.source).collect();
     assert_eq!(lines, [4, 5]);
+    let asked: Vec<&str> =
+        verdict.registers.findings[0].witness.iter().map(|shown| shown.asked.as_deref().unwrap()).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|node| *node == "t"), "{asked:?}");
+    assert!(verdict.to_string().contains("(asked t)"), "{verdict}");
     // Both clusters would meet if everything were longer by the distance of 0.0's last read from the end of 0.2's write.
     assert_eq!((verdict.distance.gamma_ns.unwrap().max, verdict.distance.delta_ns.unwrap().max), (5, 5));
 }
@@ -180,6 +184,20 @@ fn siblings_are_searched_and_keys_of_others_are_left_out() {
     let verdict = judged(&shared);
     assert_eq!((verdict.verdict, verdict.left_out.keys_of_others), (Outcome::Unknown, 1), "{verdict}");
     assert!(verdict.to_string().contains("left out: 1 keys with values of other runs"), "{verdict}");
+}
+
+/// research/lab.md 3.7: the strict verdict convicts, the lenient one only tells.
+#[test]
+fn a_sibling_that_a_read_leaves_out_breaks_the_strict_verdict_and_not_the_lenient_one() {
+    let of = |last: &[&str]| {
+        let verdict = judged(&[put(0, None), put(1, None), get(2, 0, &["0.0", "0.1"]), get(3, 0, last)]);
+        ((verdict.siblings.valid, verdict.siblings_leniently.valid), verdict)
+    };
+    assert_eq!(of(&["0.0", "0.1"]).0, (1, 1));
+    let (valid, verdict) = of(&["0.1"]);
+    assert_eq!((valid, verdict.verdict), ((0, 1), Outcome::Violated), "{verdict}");
+    assert!(verdict.to_string().contains("may be the newest): 1 keys, 1 linearizable, 0 not"), "{verdict}");
+    assert_eq!(of(&[]).0, (0, 0), "the newest is not there");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::asked::Asked;
 use super::findings::{self, Findings};
 use super::leaders::{self, Leaders};
 use super::measures::{Distance, Example, StaleReads, Values, example};
@@ -51,8 +52,10 @@ pub struct RunVerdict {
     pub session_examples: Vec<Example>,
     /// Keys that are plain registers, by zones.
     pub registers: Report,
-    /// All other keys, by search, as sets of siblings.
+    /// All other keys, by search, as sets of siblings: a read must show all of them (research/lab.md 3.7, strict).
     pub siblings: Report,
+    /// The same keys leniently: any value that a read shows may be the newest, and what else is there does not matter. No property goes by it.
+    pub siblings_leniently: Report,
     /// Gamma and Delta of the registers.
     pub distance: Distance,
     /// Of a store with leaders; `None`: nothing tells of any.
@@ -100,6 +103,7 @@ pub(crate) fn judge_with(
     let path = if directory.is_file() { directory.to_owned() } else { directory.join("history.jsonl") };
     let mut conditions = Conditions::default();
     let (mut line, mut doubtful, mut known) = (1, HashSet::new(), judges::leaders::Leaders::default());
+    let mut asked = Asked::default();
     let history = import::read_run(&path, |record| {
         line += 1;
         conditions.add(record);
@@ -107,12 +111,17 @@ pub(crate) fn judge_with(
             doubtful.insert(line);
         }
         leaders::note(&mut known, line, record);
+        asked.note(line, record);
         look(line, record);
     })?;
     conditions.read_mode.clone_from(&history.header.read_mode);
     let has_samples = leaders::add_samples(&mut known, &path, &history.header.run)?;
     let leaders = leaders::told(&history.imported.account, &known, has_samples);
-    Ok(judged(history, conditions, &doubtful, leaders, expected, budget, choice))
+    let (mut verdict, mut findings) = judged(history, conditions, &doubtful, leaders, expected, budget, choice);
+    asked.tell_all(&mut verdict);
+    let around = findings.nearby.iter_mut().flat_map(|nearby| &mut nearby.operations);
+    around.for_each(|near| asked.tell(&mut near.shown));
+    Ok((verdict, findings))
 }
 
 fn judged(
@@ -164,7 +173,7 @@ fn judged(
             None => conditions.promise(judged.property),
         };
     }
-    let Linearizability { registers, siblings, distance, judged } = linearizability;
+    let Linearizability { registers, siblings, siblings_leniently, distance, judged } = linearizability;
     let verdict = RunVerdict {
         run: header.run.clone(),
         verdict: properties.iter().map(Judged::verdict).max().unwrap_or_default(),
@@ -181,6 +190,7 @@ fn judged(
         session_examples,
         registers,
         siblings,
+        siblings_leniently,
         distance,
         leaders,
     };
@@ -191,6 +201,7 @@ fn judged(
 struct Linearizability {
     registers: Report,
     siblings: Report,
+    siblings_leniently: Report,
     distance: Distance,
     /// All keys, those that are registers as such.
     judged: Account,
@@ -210,8 +221,9 @@ impl Linearizability {
         let (registers, plain) = check(plain, names, Model::Register);
         let distance = Distance::of(&plain);
         let (siblings, mut judged) = check(others, plain.names, Model::Siblings);
+        let siblings_leniently = linearizable::check(&judged, Model::AnySibling, budget, choice);
         judged.keys.extend(plain.keys);
-        Self { registers, siblings, distance, judged }
+        Self { registers, siblings, siblings_leniently, distance, judged }
     }
 }
 

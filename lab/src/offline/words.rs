@@ -31,6 +31,7 @@ impl fmt::Display for RunVerdict {
         self.revived(out)?;
         report(out, "plain registers, by zones", &self.registers)?;
         report(out, "siblings or deletes, by search", &self.siblings)?;
+        report(out, "  leniently (any value that is shown may be the newest)", &self.siblings_leniently)?;
         distance(out, &self.distance)?;
         self.leaders.iter().try_for_each(|told| leaders(out, told))?;
         let examples = [&self.value_examples, &self.session_examples].into_iter().flatten();
@@ -231,5 +232,6 @@ fn operation(shown: &Shown) -> String {
     let time = |ns: i64| format!("{:.3}", ns as f64 / 1e6);
     let end = shown.end.map_or_else(|| "?".to_owned(), time);
     let when = format!("{}..{end} ms", time(shown.start));
-    format!("  line {:<7} session {:<4} {when:>26}  {}\n", shown.source, shown.process, shown.what)
+    let asked = shown.asked.as_ref().map_or_else(String::new, |node| format!("  (asked {node})"));
+    format!("  line {:<7} session {:<4} {when:>26}  {}{asked}\n", shown.source, shown.process, shown.what)
 }

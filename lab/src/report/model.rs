@@ -241,6 +241,9 @@ pub struct OpBar {
     pub is_write: bool,
     /// It is part of the violation.
     pub is_witness: bool,
+    /// The node that was asked, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// A table.

@@ -28,7 +28,7 @@ pub struct ResultsDocument {
     pub schema_version: u32,
     /// The experiment's name.
     pub experiment: String,
-    /// Which time it was run, where somebody counts.
+    /// Which time it was run: the name and when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// What measured.
@@ -61,7 +61,7 @@ pub struct Tool {
     pub name: String,
     /// Its release.
     pub version: String,
-    /// The commit it was built from.
+    /// The commit it was built from: `DRIFTKV_GIT` in the environment of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<String>,
 }

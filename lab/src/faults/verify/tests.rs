@@ -63,6 +63,12 @@ fn a_fault_of_links_is_verified_by_those_who_send_over_them() {
     let drop = "{kind: drop, between: [a, b], rate: 50%}";
     assert!(!holds(drop, vec![lost("a", 2), lost("b", 0)]));
     assert!(holds(drop, vec![lost("a", 2), lost("b", 1)]));
+    let with_one_that_forgot = vec![lost("a", 2), Evidence::without_counters("b", State::Forgotten), lost("c", 1)];
+    let told = of("{kind: partition, groups: [[a, b], [c]]}", with_one_that_forgot);
+    assert!(
+        told.is_verified && told.why == "a b: 2 messages lost (but b was started anew since); c: 1 messages lost",
+        "{told}"
+    );
 }
 
 #[test]

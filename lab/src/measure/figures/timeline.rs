@@ -20,6 +20,7 @@ pub(super) fn violation(run: &Run<'_>) -> Option<Figure> {
             label: near.shown.what.clone(),
             is_write: near.is_write,
             is_witness: near.is_witness,
+            asked: near.shown.asked.as_ref().map(|asked| run.sides.name_of(asked, &run.samples)),
         });
     }
     let lanes = lanes.into_iter().map(|(session, ops)| OpLane { name: format!("session {session}"), ops }).collect();

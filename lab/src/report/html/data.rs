@@ -18,7 +18,7 @@ pub(super) fn details(figure: &Figure, most: usize) -> String {
             (head([&figure.x.label, &figure.y.label, "value", "as told"]), cells.iter().map(told).collect())
         }
         Kind::Strip { lanes } => (head(["lane", "from", "to", "share", "of"]), spans(lanes)),
-        Kind::Timeline { lanes } => (head(["lane", "from", "to", "what", "kind"]), operations(lanes)),
+        Kind::Timeline { lanes } => (head(["lane", "asked", "from", "to", "what", "kind"]), operations(lanes)),
     };
     let data = Rows { caption: "", head: &head, rows: &rows, most }.html();
     let bands = bands(figure, most);
@@ -73,7 +73,8 @@ fn operations(lanes: &[OpLane]) -> Vec<Vec<String>> {
         let kind = if op.is_write { "write" } else { "read" };
         let kind = if op.is_witness { format!("{kind}, part of the violation") } else { kind.to_owned() };
         let to = op.to.map_or("not known".to_owned(), number);
-        vec![lane.name.clone(), number(op.from), to, op.label.clone(), kind]
+        let asked = op.asked.clone().unwrap_or_default();
+        vec![lane.name.clone(), asked, number(op.from), to, op.label.clone(), kind]
     };
     let mut told: Vec<(bool, Vec<String>)> =
         lanes.iter().flat_map(|lane| lane.ops.iter().map(move |op| (!op.is_witness, told(lane, op)))).collect();

@@ -109,6 +109,7 @@ fn kinds(numbers: &[f64]) -> Vec<Kind> {
         label: EVIL.to_owned(),
         is_write: index.is_multiple_of(2),
         is_witness: index == 2,
+        asked: None,
     };
     vec![
         Kind::Lines {

@@ -173,9 +173,10 @@ impl Bar<'_> {
     }
 
     fn draw(&self, canvas: &mut Canvas, y: f64) {
-        let OpBar { label, is_write, is_witness, to, .. } = self.op;
+        let OpBar { label, is_write, is_witness, to, asked, .. } = self.op;
         let end = to.map_or("not known".to_owned(), number);
-        let says = format!("{label}: {} to {end}", number(self.op.from));
+        let asked = asked.as_ref().map_or_else(String::new, |node| format!(", asked {node}"));
+        let says = format!("{label}{asked}: {} to {end}", number(self.op.from));
         let kind = if *is_write { "wr" } else { "rd" };
         let width = self.to - self.from;
         if to.is_some() {
