@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::judge;
 use super::writes::{self, Written};
-use crate::history::{ReadError, Reader};
+use crate::history::ReadError;
 
 /// What a run wrote, and until when it counts.
 pub struct Coverage {
@@ -16,9 +16,8 @@ pub struct Coverage {
 impl Coverage {
     /// Of the run in `directory`, until so many nanoseconds after it began. Errors: its history cannot be read.
     pub fn of(directory: &Path, until_ns: u64) -> Result<Self, ReadError> {
-        let written = writes::of_run(directory)?;
-        let started_ms = Reader::open(&directory.join("history.jsonl"))?.header().started_unix_ms;
-        Ok(Self { written, until_ns: u128::from(started_ms) * 1_000_000 + u128::from(until_ns) })
+        let (written, start_ns) = writes::of_run(directory)?;
+        Ok(Self { written, until_ns: start_ns + u128::from(until_ns) })
     }
 
     /// Whether the values that are `there` account for every write of `key` that was acknowledged until then.

@@ -58,22 +58,24 @@ pub(super) fn read(runs: &[PathBuf]) -> Result<Written, CheckError> {
     Ok(written)
 }
 
-/// Reads the history of one run. Errors: it cannot be read.
-pub(super) fn of_run(run: &Path) -> Result<Written, ReadError> {
+/// Reads the history of one run, and when it began, in nanoseconds since 1970. Errors: it cannot be read.
+pub(super) fn of_run(run: &Path) -> Result<(Written, u128), ReadError> {
     let mut written = Written { runs: 1, ..Written::default() };
-    add_run(&mut written, run)?;
-    Ok(written)
+    let start_ns = add_run(&mut written, run)?;
+    Ok((written, start_ns))
 }
 
-fn add_run(written: &mut Written, run: &Path) -> Result<(), ReadError> {
+/// Gives when it began.
+fn add_run(written: &mut Written, run: &Path) -> Result<u128, ReadError> {
     let mut reader = Reader::open(&run.join("history.jsonl"))?;
     let header = reader.header().clone();
     let number = number(run, &header.run)?;
     written.bucket = header.plan.workload.bucket;
     written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
-    add(written, &mut reader, u128::from(header.started_unix_ms) * 1_000_000)?;
+    let start_ns = u128::from(header.started_unix_ms) * 1_000_000;
+    add(written, &mut reader, start_ns)?;
     written.unfinished += usize::from(reader.is_unfinished());
-    Ok(())
+    Ok(start_ns)
 }
 
 fn number(path: &Path, run: &str) -> Result<u64, ReadError> {

@@ -134,6 +134,14 @@ pub fn nodes(spec: &Spec) -> Option<u32> {
     number(&spec.cluster, "replicas")
 }
 
+/// What expectations may call by name besides metrics and axes, and what it is, if the settings say.
+pub const SETTINGS: [(&str, fn(&Spec) -> Option<u32>); 4] = [
+    ("n", |spec| Some(quorums(spec).n)),
+    ("r", |spec| Some(quorums(spec).r)),
+    ("w", |spec| Some(quorums(spec).w)),
+    ("nodes", nodes),
+];
+
 /// Names of the nodes, if the settings say: those of the KVCluster's pods, which processes of this machine have too.
 pub fn members(spec: &Spec) -> Option<Vec<String>> {
     let place = spec.cluster.get("kubernetes").and_then(|place| place.get("cluster"));

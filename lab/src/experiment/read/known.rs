@@ -1,14 +1,12 @@
 //! Names in expectations and charts, before anything starts: a misspelt one would be told as not measured when all runs are over.
-//! Known are what a run of the cells measures, the axes of the cells and what settings say (`n`, `r`, `w`, `nodes`).
+//! Known are what a run of the cells measures, the axes of the cells and what settings say (`schedule::SETTINGS`).
 
 use crate::experiment::grid::Grid;
 use crate::experiment::refused::Refused;
+use crate::experiment::schedule;
 use crate::experiment::spec::{ExpectSpec, SliceSpec, Spec};
 use crate::metrics;
 use crate::plan::{Action, Shape};
-
-/// What settings say; see `tell/expected.rs`.
-const SETTINGS: [&str; 4] = ["n", "r", "w", "nodes"];
 
 /// The first name that no cell it is asked of can have.
 pub(super) fn check(spec: &Spec, grid: &Grid) -> Result<(), Refused> {
@@ -31,7 +29,8 @@ pub(super) fn check(spec: &Spec, grid: &Grid) -> Result<(), Refused> {
 fn check_expect(place: &str, expect: &[ExpectSpec], cells: &[&Spec], axes: &[String]) -> Result<(), Refused> {
     for (index, one) in expect.iter().enumerate() {
         for expression in std::iter::once(&one.that).chain(&one.when) {
-            let is_free = |name: &&str| !SETTINGS.contains(name) && !axes.iter().any(|axis| axis == name);
+            let is_setting = |name: &str| schedule::SETTINGS.iter().any(|(setting, _)| *setting == name);
+            let is_free = |name: &&str| !is_setting(name) && !axes.iter().any(|axis| axis == name);
             for name in expression.names().into_iter().filter(is_free) {
                 measured(name, cells).map_err(|why| {
                     Refused::at(&format!("{place}.{index}"), format!("{place}: `{expression}`: {why}"))

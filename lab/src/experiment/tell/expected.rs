@@ -103,15 +103,11 @@ fn look_up(pooled: &Pooled<'_>, name: &str) -> Option<Known> {
     }
     let exactly = |value: f64| Known { value, is_at_least: false };
     let axis = pooled.cell.axes.iter().find(|(axis, _)| axis == name).and_then(|(_, label)| label.parse().ok());
-    let quorums = schedule::quorums(&pooled.cell.spec);
-    let setting = match name {
-        "n" => Some(f64::from(quorums.n)),
-        "r" => Some(f64::from(quorums.r)),
-        "w" => Some(f64::from(quorums.w)),
-        "nodes" => schedule::nodes(&pooled.cell.spec).map(f64::from),
-        _ => None,
+    let setting = || {
+        let (_, read) = schedule::SETTINGS.into_iter().find(|(setting, _)| *setting == name)?;
+        read(&pooled.cell.spec).map(f64::from)
     };
-    axis.or(setting).map(exactly)
+    axis.or_else(setting).map(exactly)
 }
 
 /// What every run promises, over all runs.
