@@ -112,7 +112,7 @@ fn text(imported: &Imported, report: &Report) -> String {
 }
 
 fn line(shown: &Shown) -> String {
-    let Shown { process, source, start, end, what } = shown;
+    let Shown { process, source, start, end, what, .. } = shown;
     let end = end.map_or_else(|| "?".to_owned(), |end| end.to_string());
     format!("  line {source:<6} process {process:<4} {:>12}  {what}\n", format!("{start}..{end}"))
 }
