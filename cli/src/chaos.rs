@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use driftkv_proto::faults::{EXPERIMENT_BYTES_MAX, Experiment, Refusal};
+use driftkv_proto::faults::{EXPERIMENT_BYTES_MAX, Experiment, ParseError};
 use driftkv_proto::v1::{self, FaultStatus};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub async fn run(command: &ChaosCommand) -> Result<(), Failure> {
             let (text, experiment) = load(file, id.as_deref())?;
             let endpoints = Endpoints::find(connection)?;
             let nodes = admin::all_nodes(&endpoints).await;
-            check(&text, &experiment, &endpoints, &nodes, file)?;
+            check(&experiment, &endpoints, &nodes, file)?;
             if is_begun(&nodes, &experiment).await? {
                 return style::print(format!("experiment {} is active already; nothing was begun\n", experiment.id));
             }
@@ -124,62 +124,38 @@ fn name(file: &Path) -> String {
     if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() }
 }
 
-/// `:LINE:COLUMN` of the first of `words` in `text`, where it stands there as it is.
-fn place_of(text: &str, word: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let is_whole = |start: usize, end: usize| {
-        !text.get(..start).is_some_and(|before| before.ends_with(is_word))
-            && !text.get(end..).is_some_and(|after| after.starts_with(is_word))
-    };
-    let mut places = text.match_indices(word).map(|(at, _)| at);
-    let Some(at) = places.find(|at| is_whole(*at, at + word.len())) else { return String::new() };
-    let before = text.get(..at).unwrap_or_default();
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!(":{}:{column}", before.matches('\n').count() + 1)
-}
-
 /// The experiment in `text`; `file` is its name in errors.
 pub fn parse(text: &str, file: &Path) -> Result<Experiment, Failure> {
     let experiment = Experiment::parse(text).map_err(|error| {
         Failure::usage(format!("{}:{}:{}: {}", name(file), error.line, error.column, error.message))
     })?;
     match experiment.unsupported() {
-        Some(why) => Err(Failure::usage(format!("{}{}: {why}", name(file), place_of(text, "wipe")))),
+        Some(ParseError { line, column, message }) => {
+            Err(Failure::usage(format!("{}:{line}:{column}: {message}", name(file))))
+        }
         None => Ok(experiment),
     }
 }
 
 /// Whether all its nodes are members, and whether the cluster survives it as far as its quorums are known.
-pub fn check(
-    text: &str,
-    experiment: &Experiment,
-    from: &Endpoints,
-    nodes: &[AdminEndpoint],
-    file: &Path,
-) -> Result<(), Failure> {
+pub fn check(experiment: &Experiment, from: &Endpoints, nodes: &[AdminEndpoint], file: &Path) -> Result<(), Failure> {
     let Some(cluster) = &from.file else {
         return Ok(());
     };
     let members: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
     let quorums = [cluster.replication_factor, cluster.read_quorum, cluster.write_quorum].map(|count| count as usize);
-    survives(text, experiment, &members, quorums, file)
+    survives(experiment, &members, quorums, file)
 }
 
 /// Whether all its nodes are among `members`, and whether a cluster of these N, R and W survives it.
 pub fn survives(
-    text: &str,
     experiment: &Experiment,
     members: &[String],
     [n, r, w]: [usize; 3],
     file: &Path,
 ) -> Result<(), Failure> {
     experiment.quorum_check(members, n, r, w).map_err(|refusal| {
-        let place = match &refusal {
-            Refusal::UnknownNodes { unknown, .. } => {
-                unknown.first().map(|word| place_of(text, word)).unwrap_or_default()
-            }
-            Refusal::QuorumLoss { .. } => String::new(),
-        };
+        let place = refusal.place().map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
         Failure::usage(format!("{}{place}: {refusal}", name(file)))
     })
 }
@@ -227,7 +203,7 @@ fn report<T>(answers: &[Answer<T>], done: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{parse, place_of, report, show, verdict};
+    use super::{parse, report, show, verdict};
     use crate::endpoints::AdminEndpoint;
     use crate::error::{Exit, Failure};
     use crate::style::Paint;
@@ -304,12 +280,5 @@ mod tests {
         let short = show::text(Paint::off(), &answers, false);
         assert_eq!(short, "no active experiments\ncut expired on 2 nodes: 6 dropped\n");
         assert!(show::text(Paint::off(), &answers, true).contains("b     cut         expired"));
-    }
-
-    #[test]
-    fn a_name_is_found_where_it_stands_as_a_whole_word() {
-        let text = "for: 5s\nfaults:\n- {kind: delay, from: demo-10, to: demo-1}\n";
-        assert_eq!(place_of(text, "demo-1"), ":3:36");
-        assert_eq!(place_of(text, "demo-2"), "");
     }
 }

@@ -19,5 +19,7 @@ mod place;
 
 pub use explain::{estimate, explain, runs};
 pub use grid::{Cell, Grid};
-pub use read::{Experiment, SpecError};
+pub use place::path_at;
+pub use read::{Experiment, Host, SpecError};
+pub use refused::Refused;
 pub use spec::Spec;

@@ -31,6 +31,7 @@ pub use curve::{Bin, Curve};
 pub use law::Delay;
 pub use ordered::Chances;
 pub use probe::{ProbeError, probe};
+pub(crate) use probe::{TWO_NODES, check_plan};
 pub use store::{Legs, Store};
 
 const FILE: &str = "visibility.json";

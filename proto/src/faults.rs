@@ -7,6 +7,7 @@ mod flow;
 mod law;
 mod link;
 mod parse;
+mod place;
 mod quorum;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod units;
 pub use law::{DELAY_MS_MAX, Law};
 pub use link::{Cut, EVERY_NODE, Links};
 pub use parse::{ParseError, kinds};
+pub use place::Places;
 pub use quorum::Refusal;
 pub use units::duration_ms;
 
@@ -43,6 +45,8 @@ pub struct Experiment {
     pub allow_quorum_loss: bool,
     /// In the order written; at least one.
     pub faults: Vec<Fault>,
+    /// Where they stand.
+    pub places: Places,
 }
 
 /// Which messages are lost.
@@ -145,10 +149,12 @@ impl Experiment {
     }
 
     /// Why this version cannot inject the experiment although it is well written; `None`: it can.
-    pub fn unsupported(&self) -> Option<String> {
-        let fault = self.faults.iter().find(|fault| matches!(fault, Fault::Wipe { .. }))?;
+    pub fn unsupported(&self) -> Option<ParseError> {
+        let (index, fault) = self.faults.iter().enumerate().find(|(_, fault)| matches!(fault, Fault::Wipe { .. }))?;
         let why = "a wiped node must be replaced by a new one, and this version cannot replace nodes yet";
-        Some(format!("kind {} is not supported: {why}: {}", fault.kind(), fault.to_flow()))
+        let message = format!("kind {} is not supported: {why}: {}", fault.kind(), fault.to_flow());
+        let (line, column) = self.places.kinds.get(index).copied().unwrap_or((1, 1));
+        Some(ParseError { line, column, message })
     }
 }
 

@@ -71,7 +71,7 @@ async fn apply(which: &Which, args: &ApplyArgs) -> Result<(), Failure> {
     let (text, experiment) = load(&args.file, args.id.as_deref())?;
     let site = Site::open(which).await?;
     let cluster = Cluster::find(&site, which.cluster.as_deref()).await?;
-    survives(&text, &experiment, &cluster.members(), quorums(&cluster), &args.file)?;
+    survives(&experiment, &cluster.members(), quorums(&cluster), &args.file)?;
     let is_there = is_under_way(&cluster, &experiment)?;
     say(args.output, &heading(&site, &cluster, &experiment))?;
     // Order: before the annotation is written, so that Ctrl-C always finds somebody who says what goes on.

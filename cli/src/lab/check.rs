@@ -19,9 +19,9 @@ pub async fn run(args: &CheckArgs) -> Result<(), Failure> {
     match args.output {
         Output::Json | Output::Yaml => {
             let json = serde_json::to_value(&verdict).map_err(|error| Failure::failed(error.to_string()))?;
-            style::print_value(args.output, &json)?;
+            style::print_value(args.output, &json).map_err(Failure::without_verdict)?;
         }
-        Output::Text => style::print(text(&verdict))?,
+        Output::Text => style::print(text(&verdict)).map_err(Failure::without_verdict)?,
     }
     match (verdict.lost_count, verdict.wrong_count) {
         (0, 0) if verdict.unjudged_count > 0 => Err(unjudged(&verdict)),

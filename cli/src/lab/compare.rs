@@ -21,9 +21,9 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
     match args.output {
         Output::Json | Output::Yaml => {
             let json = serde_json::to_value(&comparison).map_err(|error| Failure::failed(error.to_string()))?;
-            style::print_value(args.output, &json)?;
+            style::print_value(args.output, &json).map_err(Failure::without_verdict)?;
         }
-        Output::Text => style::print(comparison.to_string())?,
+        Output::Text => style::print(comparison.to_string()).map_err(Failure::without_verdict)?,
     }
     if comparison.rows.is_empty() && !args.metric.is_empty() {
         let why = format!("no metric that both have begins with {}", args.metric.join(", "));

@@ -77,8 +77,9 @@ fn show(args: &CheckArgs, imported: &Imported, report: &Report) -> Result<(), Fa
             let told = serde_json::to_value(report).map_err(|error| Failure::failed(error.to_string()))?;
             let left_out = json!({ "left_out": imported.left_out, "other_lines": imported.other_lines });
             style::print_value(args.output, &json!({ "linearizable": told, "input": left_out }))
+                .map_err(Failure::without_verdict)
         }
-        Output::Text => style::print(text(imported, report)),
+        Output::Text => style::print(text(imported, report)).map_err(Failure::without_verdict),
     }
 }
 

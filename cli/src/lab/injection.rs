@@ -32,7 +32,7 @@ impl Chaos {
     /// The experiment in `file`. Errors: it is none, the cluster would not survive it, or its id was used.
     pub async fn read(file: &Path, at: Duration, from: &Endpoints, cluster: &KnownCluster) -> Result<Self, Failure> {
         let (text, experiment) = chaos::load(file, None)?;
-        chaos::check(&text, &experiment, from, &cluster.admin(), file)?;
+        chaos::check(&experiment, from, &cluster.admin(), file)?;
         if chaos::is_begun(&cluster.admin(), &experiment).await? {
             return Err(Failure::usage(format!("experiment {} is active already", experiment.id))
                 .hint("End it with `driftkv chaos clear`, and give the run one with an id of its own."));

@@ -31,11 +31,12 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let verdict = verdicts.iter().map(|run| run.verdict).max().unwrap_or_default();
     match args.output {
         Output::Json | Output::Yaml => {
-            style::print_value(args.output, &json!({ "verdict": verdict, "runs": verdicts }))?
+            style::print_value(args.output, &json!({ "verdict": verdict, "runs": verdicts }))
+                .map_err(Failure::without_verdict)?
         }
         Output::Text => {
             let texts: Vec<String> = verdicts.iter().map(RunVerdict::to_string).collect();
-            style::print(texts.join("\n"))?;
+            style::print(texts.join("\n")).map_err(Failure::without_verdict)?;
             style::note(
                 "Whether acknowledged writes are still there is asked of the store: --data .driftkv, or --endpoint HOST.",
             );

@@ -122,6 +122,8 @@ pub fn message(progress: &Progress) -> String {
 mod tests {
     use std::time::Duration;
 
+    use driftkv_lab::load::Reading;
+
     use super::{Progress, message};
 
     fn progress(stale: (u64, u64), faults: &[&str]) -> Progress {
@@ -144,5 +146,8 @@ mod tests {
             message(&progress((0, 80), &["pause a"])),
             "nothing was answered, stale 0.00 %, 1 error, open: pause a"
         );
+        let answered = |us, is_at_least| Progress { p99: Some(Reading { us, is_at_least }), ..progress((0, 0), &[]) };
+        assert_eq!(message(&answered(7_500, false)), "120/s, p99 7.50 ms, 1 error");
+        assert_eq!(message(&answered(2_000_000, true)), "120/s, p99 >= 2.00 s, 1 error");
     }
 }

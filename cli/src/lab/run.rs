@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use driftkv_lab::experiment::perform::{PerformError, Setting, perform};
 use driftkv_lab::experiment::read::{Changes, Source};
 use driftkv_lab::experiment::record::RunRecord;
-use driftkv_lab::experiment::{Cell, Experiment, explain, tell};
+use driftkv_lab::experiment::{Cell, Experiment, Host, explain, tell};
 use driftkv_lab::offline::Outcome;
 use driftkv_lab::report;
 use driftkv_lab::report::model::Expectation;
@@ -116,7 +116,7 @@ fn read(file: &Path, changes: Changes) -> Result<Experiment, Failure> {
         Source::Manifest(name) => local::manifest_fields(&file.parent().unwrap_or(Path::new(".")).join(name)),
         Source::Kubernetes(place) => fields_there(place),
     };
-    Experiment::read(&text, &file.display().to_string(), changes, &given)
+    Experiment::read(&text, &file.display().to_string(), changes, Host { given: &given, check: &local::check })
         .map_err(|error| bad(error.to_string()).hint("Nothing was started."))
 }
 

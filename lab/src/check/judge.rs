@@ -23,7 +23,7 @@ pub(super) fn judge<'a>(
         let there = found.there.get(key).map(Vec::as_slice).unwrap_or_default();
         let before = found.before.get(key).into_iter().flatten().filter(|name| !there.contains(name));
         let before: BTreeSet<&str> = before.map(String::as_str).collect();
-        judge_key(&mut verdict, key, writes, there, &before, written.unfinished > 0);
+        judge_key(&mut verdict, key, writes, (there, &before), Known::of(written));
         if verdict.lost_count > lost_before {
             missing.push(key.clone());
         }
@@ -31,15 +31,33 @@ pub(super) fn judge<'a>(
     (verdict, missing)
 }
 
-/// `before`: what was there in earlier readings, and is not now; it accounts for nothing. `is_unfinished`: what has no line may have replaced
-/// what is missing, but not without a trace: a put leaves a value, a delete a context.
+/// Whether the lines are all that was written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Nobody else writes here.
+    is_alone: bool,
+    /// What has no line may have replaced what is missing, but not without a trace: a put leaves a value, a delete a context.
+    is_unfinished: bool,
+}
+
+impl Known {
+    fn of(written: &Written) -> Self {
+        Self { is_alone: written.is_alone, is_unfinished: written.unfinished > 0 }
+    }
+
+    /// Nobody wrote the value of this name, which no line of its key has. The value of another key is none of this one.
+    fn is_of_nobody(self, name: &str) -> bool {
+        self.is_alone && (!self.is_unfinished || name.starts_with("unknown "))
+    }
+}
+
+/// `before`: what was there in earlier readings, and is not now; it accounts for nothing.
 fn judge_key(
     verdict: &mut Verdict,
     key: &str,
     writes: &[Write],
-    there: &[String],
-    before: &BTreeSet<&str>,
-    is_unfinished: bool,
+    (there, before): (&[String], &BTreeSet<&str>),
+    known: Known,
 ) {
     let by_id: HashMap<&str, &Write> = writes.iter().map(|write| (write.id.as_str(), write)).collect();
     for (name, is_there) in
@@ -51,6 +69,7 @@ fn judge_key(
             Some(write) if write.status == Status::Fail => wrong(verdict, key, name, "was refused and is there"),
             Some(write) if write.is_delete => wrong(verdict, key, name, "is a delete and has a value"),
             Some(_) => verdict.values += u64::from(is_there),
+            None if known.is_of_nobody(name) => wrong(verdict, key, name, "was written by nobody"),
             None => verdict.foreign += u64::from(is_there),
         }
     }
@@ -58,10 +77,11 @@ fn judge_key(
     let names = || there.iter().map(String::as_str).chain(before.iter().copied());
     let has_own_delete = writes.iter().any(|write| write.is_delete && write.status != Status::Fail);
     let is_of_others = |name: &str| match name {
-        DELETED => !has_own_delete,
-        name => !name.starts_with("damaged") && !by_id.contains_key(name),
+        // With a run of its own nobody else deletes, unless in a line that is missing.
+        DELETED => !has_own_delete && (!known.is_alone || known.is_unfinished),
+        name => !name.starts_with("damaged") && !by_id.contains_key(name) && !known.is_of_nobody(name),
     };
-    let is_shared = names().any(is_of_others) || (is_unfinished && !there.is_empty());
+    let is_shared = names().any(is_of_others) || (known.is_unfinished && !there.is_empty());
     for write in writes {
         verdict.acknowledged += u64::from(write.status == Status::Ok);
         verdict.unknown += u64::from(write.status == Status::Info);
@@ -123,7 +143,7 @@ fn note(places: &mut Vec<Place>, key: &str, value_id: &str, why: &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeSet, Covers, DELETED, Status, Verdict, Write, judge_key};
+    use super::{BTreeSet, Covers, DELETED, Known, Status, Verdict, Write, judge_key};
 
     fn write(id: &str, covers: &[&str], status: Status, from: u128) -> Write {
         let covers = Covers::These(covers.iter().map(|id| (*id).to_owned()).collect());
@@ -133,7 +153,7 @@ mod tests {
     fn judge(writes: &[Write], there: &[&str]) -> Verdict {
         let mut verdict = Verdict::default();
         let there: Vec<String> = there.iter().map(|id| (*id).to_owned()).collect();
-        judge_key(&mut verdict, "k", writes, &there, &BTreeSet::new(), false);
+        judge_key(&mut verdict, "k", writes, (&there, &BTreeSet::new()), Known::default());
         verdict
     }
 
@@ -238,7 +258,8 @@ mod tests {
             [(vec![], 2, 0), (vec![DELETED.to_owned()], 0, 2), (vec!["r/1".to_owned()], 0, 1)]
         {
             let mut verdict = Verdict::default();
-            judge_key(&mut verdict, "k", &chain, &there, &BTreeSet::new(), true);
+            let known = Known { is_unfinished: true, ..Known::default() };
+            judge_key(&mut verdict, "k", &chain, (&there, &BTreeSet::new()), known);
             assert_eq!((verdict.lost_count, verdict.unjudged_count), (lost, unjudged), "{there:?}");
         }
     }
@@ -248,11 +269,31 @@ mod tests {
         let mut verdict = Verdict::default();
         let writes = [write("r/1", &[], Status::Ok, 0), write("r/2", &[], Status::Fail, 9)];
         let before = BTreeSet::from(["damaged r/1", "r/1", "r/2"]);
-        judge_key(&mut verdict, "k", &writes, &[], &before, false);
+        judge_key(&mut verdict, "k", &writes, (&[], &before), Known::default());
         assert_eq!((verdict.lost_count, verdict.wrong_count, verdict.values), (1, 2, 0));
         let mut verdict = Verdict::default();
-        judge_key(&mut verdict, "k", &writes, &[], &BTreeSet::from(["other/1"]), false);
+        judge_key(&mut verdict, "k", &writes, (&[], &BTreeSet::from(["other/1"])), Known::default());
         assert_eq!((verdict.lost_count, verdict.unjudged_count, verdict.foreign), (0, 1, 0), "others wrote meanwhile");
+    }
+
+    /// `lab run` gives each run a bucket of its own: what no line has there, the store made up, or brought from another key.
+    #[test]
+    fn in_a_bucket_of_the_runs_own_a_stranger_is_wrong_and_excuses_nothing() {
+        let writes = [write("r/1", &[], Status::Ok, 0)];
+        let alone = |is_unfinished, there: &[&str]| {
+            let mut verdict = Verdict::default();
+            let there: Vec<String> = there.iter().map(|id| (*id).to_owned()).collect();
+            let known = Known { is_alone: true, is_unfinished };
+            judge_key(&mut verdict, "k", &writes, (&there, &BTreeSet::new()), known);
+            [verdict.wrong_count, verdict.lost_count, verdict.unjudged_count, verdict.foreign]
+        };
+        for stranger in ["other/1", "unknown 77", "r/9"] {
+            assert_eq!(alone(false, &[stranger]), [1, 1, 0, 0], "{stranger}");
+            assert_eq!(alone(false, &[stranger, "r/1"]), [1, 0, 0, 0], "{stranger}");
+        }
+        assert_eq!(alone(false, &[DELETED]), [0, 1, 0, 0], "nobody deleted it");
+        assert_eq!(alone(true, &["r/9"]), [0, 0, 1, 1], "it may be of a line that is missing");
+        assert_eq!(alone(true, &["unknown 77"]), [1, 0, 1, 0], "no value of a run has this form");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Written {
     /// Of these, whose history has no end: they wrote what no line tells, to any key.
     pub(super) unfinished: usize,
     pub(super) bucket: String,
+    /// Nobody else writes to that bucket: it is named for the one run.
+    pub(super) is_alone: bool,
     /// The writes of each key.
     pub(super) keys: BTreeMap<String, Vec<Write>>,
     /// Tell what a value is; one a run.
@@ -71,6 +73,7 @@ fn add_run(written: &mut Written, run: &Path) -> Result<u128, ReadError> {
     let header = reader.header().clone();
     let number = number(run, &header.run)?;
     written.bucket = header.plan.workload.bucket;
+    written.is_alone = written.runs == 1 && written.bucket == format!("lab-{}", header.run);
     written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
     let start_ns = u128::from(header.started_unix_ms) * 1_000_000;
     add(written, &mut reader, start_ns)?;

@@ -1,15 +1,24 @@
 //! Whether two experiments did the same: where their resolved specs differ, by path.
-//! Invariant: no difference is passed over; beyond a limit they are counted. Not here: whether a difference matters.
+//! Invariant: no difference of what is done is passed over; beyond a limit they are counted. Not here: whether a difference matters.
 
 use serde_json::Value;
 
+/// Fields that change nothing of what a run does: what is asked and expected of it, how often it is run, and what is kept.
+const WORDS: [&str; 5] = ["question", "expect", "quick", "repetitions", "histories"];
 const TOLD_MAX: usize = 50;
 const LETTERS_MAX: usize = 60;
 
 /// In words, by path: `load.rate: 1000, then 2000`.
 pub(super) fn differences(a: &Value, b: &Value) -> Vec<String> {
     let mut told = Vec::new();
-    walk("", a, b, &mut told);
+    let done = |spec: &Value| {
+        let mut spec = spec.clone();
+        if let Some(fields) = spec.as_object_mut() {
+            fields.retain(|name, _| !WORDS.contains(&name.as_str()));
+        }
+        spec
+    };
+    walk("", &done(a), &done(b), &mut told);
     if told.len() > TOLD_MAX {
         let left = told.len() - TOLD_MAX;
         told.truncate(TOLD_MAX);

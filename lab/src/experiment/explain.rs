@@ -42,7 +42,7 @@ pub fn explain(experiment: &Experiment) -> String {
     );
     let _ = write!(out, "{}", expectations(experiment));
     if spec.histories == Keep::Violated {
-        out += "Histories are kept only of runs in which an expectation does not hold or is not known.\n";
+        out += "Histories are kept only of runs that do not keep what their quorums promise, or of which that is not known.\n";
     }
     out
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::read::{check_name, set};
 use super::refused::{Origins, Refused, settings};
+use super::schedule;
 use super::spec::{AxisSpec, PointSpec, SliceSpec, Spec};
 
 /// More cells are a mistake.
@@ -164,6 +165,9 @@ struct Point {
     sets: Vec<(String, Value, Vec<String>)>,
 }
 
+/// Settings of the whole experiment.
+const OF_ALL: [&str; 5] = ["name", "question", "expect", "grid", "quick"];
+
 /// Sets a field, and remembers who did.
 fn change(
     value: &mut Value,
@@ -171,6 +175,9 @@ fn change(
     (path, field): (&str, &Value),
     origin: Vec<String>,
 ) -> Result<(), Refused> {
+    if let Some(first) = OF_ALL.into_iter().find(|first| path.split('.').next() == Some(first)) {
+        return Err(Refused { at: origin, why: format!("{path}: `{first}` is of all cells, and no grid sets it") });
+    }
     set(value, path, field.clone()).map_err(|why| Refused { at: origin.clone(), why })?;
     origins.add(path, origin);
     Ok(())
@@ -180,6 +187,9 @@ fn change(
 fn axis_points(axis: &AxisSpec, place: &[String]) -> Result<Vec<Point>, Refused> {
     let within = |inner: &[&str]| [place, &inner.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>()].concat();
     let wrong = |why: String| Err(Refused { at: place.to_vec(), why: format!("axis `{}`: {why}", axis.name) });
+    if schedule::SETTINGS.iter().any(|(setting, _)| *setting == axis.name) {
+        return wrong("expectations call a setting so; give the axis another name".to_owned());
+    }
 
     let is_by_path = axis.path.is_some() || !axis.values.is_empty();
     match (&axis.path, axis.values.is_empty(), axis.points.is_empty()) {

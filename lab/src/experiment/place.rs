@@ -47,6 +47,11 @@ impl Places {
     }
 }
 
+/// The path of what stands at line and column of a YAML text, or last before; for programs that write a text and are told a place in it.
+pub fn path_at(text: &str, line: u64, column: u64) -> Vec<String> {
+    Places::of(text).path_at((line, column))
+}
+
 impl From<Spanned<Within>> for Places {
     fn from(read: Spanned<Within>) -> Self {
         Self { here: place(&read), within: read.value.0 }

@@ -64,8 +64,19 @@ pub enum Source<'a> {
     Kubernetes(&'a Value),
 }
 
-/// Gives the fields of a KVCluster that `cluster` only names. Errors: why it cannot.
+/// What whoever makes clusters knows of them, and the laboratory does not.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// Gives the fields of a KVCluster that `cluster` only names. Errors: why it cannot.
+    pub given: &'a Given<'a>,
+    /// Whether a cluster of these fields can be made, or found. Errors: which field is not taken (no path: all together), and why.
+    pub check: &'a Check<'a>,
+}
+
+/// See [`Host::given`].
 pub type Given<'a> = dyn Fn(Source<'_>) -> Result<Map<String, Value>, String> + 'a;
+/// See [`Host::check`].
+pub type Check<'a> = dyn Fn(&Map<String, Value>) -> Result<(), Refused> + 'a;
 
 /// What the command makes of an experiment before its cells are read.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +93,7 @@ pub struct Changes {
 
 impl Experiment {
     /// Reads `text`; `file` is its name in errors.
-    pub fn read(text: &str, file: &str, changes: Changes, given: &Given<'_>) -> Result<Self, SpecError> {
+    pub fn read(text: &str, file: &str, changes: Changes, host: Host<'_>) -> Result<Self, SpecError> {
         let wrong = |why: String| SpecError { file: file.to_owned(), place: None, why };
         if text.len() > TEXT_BYTES_MAX {
             return Err(wrong(format!("has {} bytes; allowed is {TEXT_BYTES_MAX}", text.len())));
@@ -90,7 +101,7 @@ impl Experiment {
         let typed: Spec = parse(text, file)?;
         let mut value: Value = parse(text, file)?;
         let is_quick = changes.is_quick;
-        let (spec, grid) = cells(&mut value, &typed, changes, given).map_err(|refused| SpecError {
+        let (spec, grid) = cells(&mut value, &typed, changes, host).map_err(|refused| SpecError {
             file: file.to_owned(),
             place: Places::of(text).find(&refused.at),
             why: refused.why,
@@ -98,7 +109,7 @@ impl Experiment {
         if typed.quick.is_some() && !is_quick {
             // What `--quick` would make of it is wrong now, and not only then.
             let quick = Changes { is_quick: true, ..Changes::default() };
-            Self::read(text, file, quick, given)
+            Self::read(text, file, quick, host)
                 .map_err(|error| SpecError { why: format!("quick: {}", error.why), ..error })?;
         }
         Ok(Self { spec, grid, is_quick, resolved: value })
@@ -106,15 +117,17 @@ impl Experiment {
 }
 
 /// Works into `value` what is to be changed, and reads all of its cells.
-fn cells(value: &mut Value, typed: &Spec, changes: Changes, given: &Given<'_>) -> Result<(Spec, Grid), Refused> {
+fn cells(value: &mut Value, typed: &Spec, changes: Changes, host: Host<'_>) -> Result<(Spec, Grid), Refused> {
     let mut origins = Origins::default();
     change(value, &mut origins, typed, changes)?;
-    work_in(value, &mut origins, given)?;
+    work_in(value, &mut origins, host)?;
     let spec = settings(value).map_err(|refused| refused.given(&origins))?;
     check(&spec).map_err(|refused| refused.given(&origins))?;
     let grid = Grid::of(&spec, value, &origins)?;
     for cell in &grid.cells {
-        schedule::check(&cell.spec).map_err(|refused| {
+        let of_cluster = |refused: Refused| refused.within("cluster").of("cluster");
+        let checked = check(&cell.spec).and_then(|()| schedule::check(&cell.spec));
+        checked.and_then(|()| (host.check)(&cell.spec.cluster).map_err(of_cluster)).map_err(|refused| {
             let refused = refused.given(&cell.origins);
             if spec.grid.is_empty() { refused } else { refused.of(&format!("cell {}", cell.name)) }
         })?;
@@ -134,16 +147,16 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, Sp
 }
 
 /// The fields of the KVCluster that `cluster` names, under those that it has itself.
-fn work_in(value: &mut Value, origins: &mut Origins, given: &Given<'_>) -> Result<(), Refused> {
+fn work_in(value: &mut Value, origins: &mut Origins, host: Host<'_>) -> Result<(), Refused> {
     let Some(cluster) = value.get_mut("cluster").and_then(Value::as_object_mut) else { return Ok(()) };
     let mut fields = Map::new();
     if let Some(place) = cluster.get("kubernetes").filter(|place| place.get("cluster").is_some()) {
-        fields = given(Source::Kubernetes(place)).map_err(|why| Refused::at("cluster.kubernetes", why))?;
+        fields = (host.given)(Source::Kubernetes(place)).map_err(|why| Refused::at("cluster.kubernetes", why))?;
     }
     if let Some(file) = cluster.remove("manifest") {
         let at = "cluster.manifest";
         let file = file.as_str().ok_or_else(|| Refused::at(at, format!("{at}: expected the name of a file")))?;
-        fields.extend(given(Source::Manifest(file)).map_err(|why| Refused::at(at, why))?);
+        fields.extend((host.given)(Source::Manifest(file)).map_err(|why| Refused::at(at, why))?);
     }
     for (name, field) in fields {
         if !cluster.contains_key(&name) {

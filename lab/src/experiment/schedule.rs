@@ -7,16 +7,20 @@ use driftkv_proto::faults;
 use serde_json::{Map, Value, json};
 
 use super::place::Places;
-use super::refused::Refused;
-use super::spec::{LiveSpec, PhaseSpec, Spec};
+use super::refused::{Refused, parts};
+use super::spec::{LiveSpec, PhaseSpec, Spec, VisibilitySpec};
 use crate::load::Quorums;
 use crate::plan::{Action, Pace, Plan, Request, Shape, Until, Workload};
+use crate::visibility;
 
 /// The name of a cluster that has none.
 pub const CLUSTER_NAME: &str = "lab";
 
 /// Of more nodes no names are made: whoever makes clusters refuses them.
 const NODES_MAX: u32 = 10_000;
+
+/// Operations that an open loop may have in flight, if the file does not say.
+const IN_FLIGHT: usize = 1_000;
 
 /// A fault of a phase, in its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +57,12 @@ pub fn length(spec: &Spec) -> Duration {
 pub fn plan(spec: &Spec, seed: u64) -> Plan {
     let (workload, request) = (&spec.workload, &spec.request);
     let length = length(spec);
+    let in_flight = spec.load.in_flight.unwrap_or(IN_FLIGHT);
     let pace = match spec.load.rate.map(|rate| spec.load.arrivals.at(Some(rate))) {
-        Some(Ok(arrivals)) => Pace::Open { arrivals, duration: length, in_flight: spec.load.in_flight },
+        Some(Ok(arrivals)) => Pace::Open { arrivals, duration: length, in_flight },
         // Arrivals with rates of their own have none besides; `check` has seen to it.
         _ => match spec.load.arrivals.at(None) {
-            Ok(arrivals) => Pace::Open { arrivals, duration: length, in_flight: spec.load.in_flight },
+            Ok(arrivals) => Pace::Open { arrivals, duration: length, in_flight },
             Err(_) => Pace::Closed { until: Until::After(length) },
         },
     };
@@ -105,16 +110,22 @@ pub fn windows(spec: &Spec, seed: u64, run: &str) -> Result<Vec<Window>, Refused
         })
         .to_string();
         let experiment = faults::Experiment::parse(&text).map_err(|error| {
-            let inner = Places::of(&text).path_at((error.line, error.column));
-            let place = if inner.first().is_some_and(|first| first == "faults") { inner } else { Vec::new() };
-            Refused { at: place, why: format!("phase `{name}`: faults: {}", error.message) }.within(&at)
+            let why = format!("phase `{name}`: faults: {}", error.message);
+            Refused { at: fault_at(&text, (error.line, error.column)), why }.within(&at)
         })?;
-        if let Some(why) = experiment.unsupported() {
-            return Err(Refused::at(&format!("{at}.faults"), format!("phase `{name}`: {why}")));
+        if let Some(error) = experiment.unsupported() {
+            let why = format!("phase `{name}`: {}", error.message);
+            return Err(Refused { at: fault_at(&text, (error.line, error.column)), why }.within(&at));
         }
         windows.push(Window { phase: name, from, to, text, experiment });
     }
     Ok(windows)
+}
+
+/// The field of a phase that stands at `place` in the text that nodes take; empty if it is none of the file's.
+fn fault_at(text: &str, place: (u64, u64)) -> Vec<String> {
+    let inner = Places::of(text).path_at(place);
+    if inner.first().is_some_and(|first| first == "faults") { inner } else { Vec::new() }
 }
 
 /// N, R and W, as far as the settings say; the defaults of a KVCluster where they do not.
@@ -134,8 +145,11 @@ pub fn nodes(spec: &Spec) -> Option<u32> {
     number(&spec.cluster, "replicas")
 }
 
+/// Reads a number of the settings.
+pub type Setting = fn(&Spec) -> Option<u32>;
+
 /// What expectations may call by name besides metrics and axes, and what it is, if the settings say.
-pub const SETTINGS: [(&str, fn(&Spec) -> Option<u32>); 4] = [
+pub const SETTINGS: [(&str, Setting); 4] = [
     ("n", |spec| Some(quorums(spec).n)),
     ("r", |spec| Some(quorums(spec).r)),
     ("w", |spec| Some(quorums(spec).w)),
@@ -157,6 +171,13 @@ fn number(cluster: &Map<String, Value>, name: &str) -> Option<u32> {
 /// The rules of a cell; the first that is broken.
 pub(super) fn check(spec: &Spec) -> Result<(), Refused> {
     let arrivals = spec.load.arrivals;
+    if spec.load.in_flight.is_some() && spec.load.rate.is_none() && arrivals == Shape::Constant {
+        let at = "load.inFlight";
+        return Err(Refused::at(
+            at,
+            format!("{at}: a closed loop has as many in flight as workers; it needs a `rate`"),
+        ));
+    }
     // Without a rate and arrivals it is a closed loop.
     if spec.load.rate.is_some() || arrivals != Shape::Constant {
         arrivals
@@ -176,7 +197,11 @@ pub(super) fn check(spec: &Spec) -> Result<(), Refused> {
     let quorums = quorums(spec);
     for (name, count) in [("r", quorums.r), ("w", quorums.w)] {
         if count == 0 || count > quorums.n {
-            let at = format!("request.{name}");
+            let at = match (name, spec.request.r, spec.request.w) {
+                ("r", None, _) => "cluster.readQuorum".to_owned(),
+                ("w", _, None) => "cluster.writeQuorum".to_owned(),
+                _ => format!("request.{name}"),
+            };
             let why = format!("{at}: {count} is not between 1 and N, which is {}", quorums.n);
             return Err(Refused::at(&at, why));
         }
@@ -185,10 +210,12 @@ pub(super) fn check(spec: &Spec) -> Result<(), Refused> {
     if let Some(members) = members(spec) {
         // Nodes ask the same of their own settings when they are told of it.
         let [n, r, w] = own_quorums(spec).map(|count| count as usize);
-        for Window { phase, experiment, .. } in windows {
+        for Window { phase, experiment, text, .. } in windows {
             experiment.quorum_check(&members, n, r, w).map_err(|why| {
                 let index = spec.phases.iter().position(|one| one.name == phase).unwrap_or_default();
-                Refused::at(&format!("phases.{index}.faults"), format!("phase `{phase}`: faults: {why}"))
+                let inner = why.place().map_or_else(|| parts("faults"), |place| fault_at(&text, place));
+                let why = format!("phase `{phase}`: faults: {why}");
+                Refused { at: inner, why }.within(&format!("phases.{index}"))
             })?;
         }
     }
@@ -197,17 +224,19 @@ pub(super) fn check(spec: &Spec) -> Result<(), Refused> {
         let at = "measure.liveConvergence";
         check_live(spec, live).map_err(|why| Refused::at(at, format!("{at}: {why}")))?;
     }
-    if let Some(visibility) = &spec.measure.visibility {
-        if !spec.phases.iter().any(|phase| phase.name == visibility.phase) {
-            let at = "measure.visibility.phase";
-            return Err(Refused::at(at, format!("{at}: there is no phase `{}`", visibility.phase)));
-        }
-        if visibility.samples == 0 || visibility.at.is_empty() || visibility.writers == 0 {
-            let at = "measure.visibility";
-            return Err(Refused::at(at, format!("{at}: samples, at and writers must be one or more")));
-        }
+    spec.measure.visibility.as_ref().map_or(Ok(()), |wanted| check_visibility(spec, wanted))
+}
+
+fn check_visibility(spec: &Spec, wanted: &VisibilitySpec) -> Result<(), Refused> {
+    if !spec.phases.iter().any(|phase| phase.name == wanted.phase) {
+        let at = "measure.visibility.phase";
+        return Err(Refused::at(at, format!("{at}: there is no phase `{}`", wanted.phase)));
     }
-    Ok(())
+    let at = "measure.visibility";
+    let wrong = |why: &str| Refused::at(at, format!("{at}: {why}"));
+    let grid_ms: Vec<f64> = wanted.at.iter().map(|at| at.as_secs_f64() * 1e3).collect();
+    visibility::check_plan(wanted.samples, &grid_ms, wanted.writers).map_err(wrong)?;
+    if nodes(spec) == Some(1) { Err(wrong(visibility::TWO_NODES)) } else { Ok(()) }
 }
 
 /// Times that would leave no time.

@@ -92,7 +92,7 @@ pub struct LoadSpec {
     #[serde(deserialize_with = "word")]
     pub arrivals: Shape,
     /// Of an open loop: operations on their way at a time.
-    pub in_flight: usize,
+    pub in_flight: Option<usize>,
 }
 
 /// How each request is made.
@@ -262,7 +262,7 @@ pub enum Keep {
     /// All.
     #[default]
     All,
-    /// Those of runs in which something that was expected did not hold, or is not known.
+    /// Those of runs that did not keep what they promise, or of which that is not known. What the file expects is judged over all runs, later.
     Violated,
 }
 
@@ -284,7 +284,7 @@ impl Default for WorkloadSpec {
 
 impl Default for LoadSpec {
     fn default() -> Self {
-        Self { rate: None, arrivals: Shape::Constant, in_flight: 1_000 }
+        Self { rate: None, arrivals: Shape::Constant, in_flight: None }
     }
 }
 

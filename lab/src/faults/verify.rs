@@ -60,14 +60,15 @@ fn of_experiment(id: &str, experiment: &Experiment, records: &[FaultRecord]) -> 
     let verified = |(place, fault): (usize, &Fault)| {
         let counted = match evidence {
             Some(evidence) => counted(fault, place, evidence),
-            None => Err("its end was not recorded, and so nobody said what was counted".to_owned()),
+            None => Err(Lack::Untold("its end was not recorded, and so nobody said what was counted".to_owned())),
         };
         let probe = probe(records, id, place);
         let (is_verified, why) = match (&probe, counted) {
             (Some((false, saw)), _) => (false, format!("a probe saw no effect: {saw}")),
             (_, Ok(why)) => (true, why),
-            (Some((true, saw)), Err(_)) => (true, format!("a probe saw it: {saw}")),
-            (None, Err(why)) => (false, why),
+            // A node that is away for another reason looks the same from outside: a probe stands in for what nobody told, not against it.
+            (Some((true, saw)), Err(Lack::Untold(_))) => (true, format!("a probe saw it: {saw}")),
+            (_, Err(Lack::Untold(why) | Lack::Denied(why))) => (false, why),
         };
         let probe = probe.map(|(is_effective, _)| is_effective);
         Verification { id: id.to_owned(), fault: fault.to_flow(), is_verified, why, probe }
@@ -86,12 +87,20 @@ fn probe(records: &[FaultRecord], id: &str, place: usize) -> Option<(bool, Strin
     seen.min_by_key(|(is_effective, _)| *is_effective)
 }
 
+/// Why a fault is not verified by counters.
+enum Lack {
+    /// Some who should know said nothing.
+    Untold(String),
+    /// All who should know say that it did nothing.
+    Denied(String),
+}
+
 /// Who counted a fault, on each side that should.
-fn counted(fault: &Fault, place: usize, evidence: &[Evidence]) -> Result<String, String> {
-    let mut told = Vec::new();
+fn counted(fault: &Fault, place: usize, evidence: &[Evidence]) -> Result<String, Lack> {
+    let (mut told, mut untold) = (Vec::new(), None);
     let sides = sides(fault, evidence);
     if sides.is_empty() {
-        return Err("no node that it is for said anything of it".to_owned());
+        return Err(Lack::Untold("no node that it is for said anything of it".to_owned()));
     }
     for side in sides {
         let sums = side.iter().map(|node| did(fault, place, node)).collect::<Vec<_>>();
@@ -103,11 +112,15 @@ fn counted(fault: &Fault, place: usize, evidence: &[Evidence]) -> Result<String,
                 told.push(format!("{names}: {count} {what} (but {})", silent.join(", ")));
             }
             Some((count, what)) if count > 0 => told.push(format!("{names}: {count} {what}")),
-            _ if silent.is_empty() => return Err(format!("{names} counted nothing of it")),
-            _ => return Err(format!("{names} counted nothing of it ({})", silent.join(", "))),
+            _ if silent.is_empty() => return Err(Lack::Denied(format!("{names} counted nothing of it"))),
+            // Another side may still deny it.
+            _ => untold = untold.or_else(|| Some(format!("{names} counted nothing of it ({})", silent.join(", ")))),
         }
     }
-    Ok(told.join("; "))
+    match untold {
+        Some(why) => Err(Lack::Untold(why)),
+        None => Ok(told.join("; ")),
+    }
 }
 
 fn is_of_links(fault: &Fault) -> bool {

@@ -100,6 +100,8 @@ impl<'a> Reader<'a> {
                         }
                         continue;
                     }
+                    // ##Inf, ##-Inf, ##NaN.
+                    Some('#') => Ok(Datum::Plain(self.word('#'))),
                     _ => {
                         self.word('#');
                         self.nested(depth + 1)
@@ -196,6 +198,13 @@ fn plain(word: String) -> Result<Datum, String> {
             }
             _ => Err(format!("`{word}` is no value")),
         };
+    }
+    // Clojure's own, such as the identity in #object[java.lang.Object 0x4f9a "…"].
+    if digits
+        .strip_prefix("0x")
+        .is_some_and(|hex| !hex.is_empty() && hex.chars().all(|digit| digit.is_ascii_hexdigit()))
+    {
+        return Ok(Datum::Plain(word));
     }
     // Arbitrary precision is a suffix, and says nothing about the value.
     let number = word.trim_end_matches(['N', 'M']).trim_start_matches('+');

@@ -1,6 +1,6 @@
 //! What an operation means to a model.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::datum::Datum;
 use crate::judges::account::{Did, Key, LIST_SYMBOLS, NEVER, NIL, Operation, Seen, TIME_MAX, Value};
@@ -107,7 +107,10 @@ impl Builder {
         self.places.insert(name.to_owned(), place);
         let initial = self.initial.clone();
         if let (Model::Set, Datum::Set(elements) | Datum::List(elements)) = (self.model, &initial) {
-            let elements = self.elements(place, elements)?;
+            let mut elements: Vec<Value> =
+                elements.iter().map(|value| self.value(place, value)).collect::<Result<_, _>>()?;
+            elements.sort_unstable();
+            elements.dedup();
             self.imported
                 .account
                 .keys
@@ -121,9 +124,18 @@ impl Builder {
         Ok(place)
     }
 
-    /// In ascending order, each once.
+    /// In ascending order. What is there twice is a value that nobody adds: no set has it (Porcupine's TestSetModel).
     fn elements(&mut self, place: usize, values: &[Datum]) -> Result<Vec<Value>, String> {
-        let mut elements: Vec<Value> = values.iter().map(|value| self.value(place, value)).collect::<Result<_, _>>()?;
+        let (mut elements, mut seen) = (Vec::with_capacity(values.len()), HashSet::new());
+        for value in values {
+            let known = self.value(place, value)?;
+            if seen.insert(known) {
+                elements.push(known);
+            } else {
+                // No word of a value has this form: texts have quotes.
+                elements.push(self.imported.account.names.value(&format!("{value} twice")));
+            }
+        }
         elements.sort_unstable();
         elements.dedup();
         Ok(elements)

@@ -1,7 +1,7 @@
 //! Porcupine's operations as JSON: an array of objects, or one object after the other, with `ClientId`, `Input`, `Call`, `Output`, `Return`.
 //! Names of fields are compared without case and underscores. `Input`: `op` (a word, or the number that Porcupine's own models use), `key`,
-//! `value`, or `arg1`, `arg2`; `Output`: a value, or an object with `value`, `ok`, `exists`, `unknown`. Without a `Return`, or with the largest
-//! number there is, the outcome is unknown.
+//! `value`, or `arg1`, `arg2`; `Output`: a value, or an object with `value` or `values`, `ok`, `exists`, `unknown`, `error`. Without a `Return`, or with
+//! the largest number there is, or where the output tells of an error, the outcome is unknown. What else an output says is an error of the file.
 
 use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -79,9 +79,25 @@ impl<'de> Visitor<'de> for &mut Sink {
 }
 
 fn field<'a>(object: &'a Json, names: &[&str]) -> Option<&'a Json> {
-    let same =
-        |key: &str, name: &str| key.chars().filter(|char| *char != '_').flat_map(char::to_lowercase).eq(name.chars());
-    object.as_object()?.iter().find(|(key, _)| names.iter().any(|name| same(key, name))).map(|(_, value)| value)
+    object.as_object()?.iter().find(|(key, _)| is_of(key, names)).map(|(_, value)| value)
+}
+
+/// Without case and underscores.
+fn is_of(key: &str, names: &[&str]) -> bool {
+    let is_it = |name: &str| key.chars().filter(|char| *char != '_').flat_map(char::to_lowercase).eq(name.chars());
+    names.iter().any(|name| is_it(name))
+}
+
+/// Errors: a number that reading has rounded, so that another could be taken for it.
+fn exact(json: &Json) -> Result<(), String> {
+    match json {
+        Json::Number(number) if number.is_f64() && number.as_f64().is_none_or(|value| value.abs() > WHOLE_MAX) => {
+            Err(format!("has the number {number}, which cannot be told from its neighbours: write it as a text"))
+        }
+        Json::Array(values) => values.iter().try_for_each(exact),
+        Json::Object(fields) => fields.values().try_for_each(exact),
+        _ => Ok(()),
+    }
 }
 
 fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
@@ -90,6 +106,13 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
     }
     let input = field(operation, &["input"]).ok_or("has no Input")?;
     let output = field(operation, &["output"]).unwrap_or(&Json::Null);
+    [input, output].into_iter().try_for_each(exact)?;
+    let answers = ["value", "values", "ok", "exists", "unknown", "error", "err"];
+    if let Some(other) = output.as_object().and_then(|fields| fields.keys().find(|name| !is_of(name, &answers))) {
+        return Err(format!("has an Output with `{other}`, which is not known"));
+    }
+    let is_nothing = |error: &Json| matches!(error, Json::Null | Json::Bool(false)) || error.as_str() == Some("");
+    let has_failed = field(output, &["error", "err"]).is_some_and(|error| !is_nothing(error));
     // What never came is the largest number there is, with or without a sign.
     let is_never = |time: &Json| time.as_u64() == Some(u64::MAX);
     let time = |name: &str| field(operation, &[name]).filter(|time| !time.is_null() && !is_never(time));
@@ -105,12 +128,12 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
     let f = f(input, model)?;
     let is_done = says("ok").or_else(|| output.as_bool());
     let is_refused = f == "cas" && is_done == Some(false);
-    if f == "cas" && is_done.is_none() && end.is_some() && says("unknown") != Some(true) {
+    if f == "cas" && is_done.is_none() && end.is_some() && says("unknown") != Some(true) && !has_failed {
         return Err("is a cas of which Output does not say whether it was done: by `ok`, or by itself".to_owned());
     }
     let how = match end {
         None => End::Unknown,
-        Some(_) if says("unknown") == Some(true) => End::Unknown,
+        Some(_) if says("unknown") == Some(true) || has_failed => End::Unknown,
         Some(_) if is_refused => End::Failed,
         Some(_) => End::Ok,
     };
@@ -118,17 +141,15 @@ fn act(operation: &Json, model: Model, number: u64) -> Result<Act, String> {
     let answer = match &asked {
         pair if is_refused => pair.clone(),
         _ if says("exists") == Some(false) => Datum::Nil,
-        _ if output.is_object() => match field(output, &["value"]) {
-            Some(value) => datum(value.clone()),
-            None if matches!(f.as_str(), "read" | "get" | "r") => {
-                without_value("a read", "Output", output, &["ok", "exists", "unknown"])?
-            }
-            None => Datum::Nil,
-        },
+        _ if output.is_object() => field(output, &["value", "values"]).cloned().map_or(Datum::Nil, datum),
         _ => datum(output.clone()),
     };
-    let key = field(input, &["key"])
-        .map_or_else(String::new, |key| key.as_str().map_or_else(|| key.to_string(), str::to_owned));
+    let key = match field(input, &["key"]) {
+        None | Some(Json::Null) => String::new(),
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Number(number)) => word(number),
+        Some(other) => other.to_string(),
+    };
     Ok(Act { process, at: (number, 1), start, end: end.unwrap_or(start), how, f, key, asked, answer })
 }
 
@@ -144,7 +165,8 @@ fn f(input: &Json, model: Model) -> Result<String, String> {
     };
     let known = match op {
         Json::String(word) => return Ok(word.to_lowercase()),
-        // Porcupine's register: false is a put.
+        // Porcupine's register: false is a put. Its set: true is one.
+        Json::Bool(is_add) if model == Model::Set => Some(if *is_add { "add" } else { "read" }),
         Json::Bool(is_read) => Some(if *is_read { "read" } else { "write" }),
         Json::Number(number) => number.as_u64().and_then(of_number),
         _ => None,

@@ -10,13 +10,20 @@ use crate::judges::linearizable::Model;
 
 const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
+/// What Jepsen says at last, without a logger.
+const ENDS: [&str; 3] = ["Everything looks good!", "Analysis invalid!", "Errors occurred during analysis"];
+
 /// Reads a log.
 pub(super) fn read(text: &str, model: Model, initial: Option<&str>) -> Result<Imported, ImportError> {
     let manner = Manner { nil_agrees: false, failed_swap_observes: true, empty_is_nil: false };
     let initial = initial.map(event::initial).transpose()?.unwrap_or(Datum::Nil);
     let mut pairs = Pairs::new(Builder::new(model, manner, initial));
+    let mut was_other = false;
     for (number, line) in (1..).zip(text.lines()) {
-        match parse(number, line)? {
+        // What a logger writes may have many lines, all but the first indented.
+        let parsed = parse(number, line, was_other && line.starts_with(char::is_whitespace))?;
+        was_other = matches!(parsed, Line::Other);
+        match parsed {
             Line::Event(event) => pairs.add(event)?,
             Line::Other => pairs.builder.other_line(),
             Line::Blank => {}
@@ -48,14 +55,15 @@ fn words(line: &str) -> Vec<(u64, usize, &str)> {
     words
 }
 
-fn parse(number: u64, line: &str) -> Result<Line, ImportError> {
+/// `goes_on`: it may belong to the line before, which is no event.
+fn parse(number: u64, line: &str, goes_on: bool) -> Result<Line, ImportError> {
     // A value may have many words; what is looked for comes before it.
     let head = words(line);
     let Some((first, ..)) = head.first() else { return Ok(Line::Blank) };
     let kind = |word: &str| Kind::of(word.strip_prefix(':')?);
     let Some((place, found)) = head.iter().enumerate().find_map(|(place, (_, _, word))| Some((place, kind(word)?)))
     else {
-        return if is_other(&head) || is_trace(&head) {
+        return if goes_on || is_other(&head) || is_trace(&head) || ENDS.iter().any(|end| line.starts_with(end)) {
             Ok(Line::Other)
         } else {
             Err(ImportError::at(

@@ -129,7 +129,9 @@ fn a_set_is_read_as_a_set_or_a_list() {
     let edn = "[{:process 0 :type :invoke :f :add :value 5} {:process 0 :type :ok :f :add :value 5}
         {:process 1 :type :invoke :f :read :value nil} {:process 1 :type :ok :f :read :value #{5}}]";
     assert_eq!(verdict(edn, Format::JepsenEdn, Model::Set, None), Verdict::Valid);
-    assert_eq!(verdict(&edn.replace("#{5}", "[5 5]"), Format::JepsenEdn, Model::Set, None), Verdict::Valid);
+    assert_eq!(verdict(&edn.replace("#{5}", "[5]"), Format::JepsenEdn, Model::Set, None), Verdict::Valid);
+    let twice = report(&edn.replace("#{5}", "[5 5]"), Format::JepsenEdn, Model::Set, None);
+    assert_eq!(twice.verdict, Verdict::Invalid, "no set has an element twice");
     assert_eq!(verdict(&edn.replace("#{5}", "[]"), Format::JepsenEdn, Model::Set, None), Verdict::Invalid);
 }
 
@@ -163,20 +165,79 @@ fn a_write_of_json_has_its_value_under_a_known_name_or_writes_nothing() {
     assert!(error.what.contains("`Val`, which is not known"), "{error}");
     for (input, output, what) in [
         (r#"{"Op": "read", "Key": "k"}"#, r#"{"result": 5}"#, "`result`, which is not known"),
-        (r#"{"Op": "cas", "Key": "k", "Arg1": 1, "Arg2": 2}"#, r#"{"success": false}"#, "whether it was done"),
+        (
+            r#"{"Op": "cas", "Key": "k", "Arg1": 1, "Arg2": 2}"#,
+            r#"{"success": false}"#,
+            "`success`, which is not known",
+        ),
         (r#"{"Op": "cas", "Key": "k", "Arg1": 1, "Arg2": 2}"#, "{}", "whether it was done"),
     ] {
         let text = operation(input).replace("{}, \"Return\"", &format!("{output}, \"Return\""));
         let error = refused(&text, Format::PorcupineJson, Model::CasRegister);
         assert!(error.what.contains(what), "{text}: {error}");
     }
+    let empty = operation(r#"{"Op": "write", "Key": "k"}"#) + &operation(r#"{"Op": "read", "Key": "k", "Rev": 3}"#);
+    assert_eq!(verdict(&empty, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
     let whole = r#"{"ClientId": 0, "Input": {"op": "write", "value": 1.0}, "Call": 1, "Output": null, "Return": 2}
         {"ClientId": 0, "Input": {"op": "read"}, "Call": 3, "Output": 1, "Return": 4}"#;
     assert_eq!(verdict(whole, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
     let other = whole.replace("1.0", "1.5");
     assert_eq!(verdict(&other, Format::PorcupineJson, Model::Register, None), Verdict::Invalid);
-    let empty = operation(r#"{"Op": "write", "Key": "k"}"#) + &operation(r#"{"Op": "read", "Key": "k", "Rev": 3}"#);
-    assert_eq!(verdict(&empty, Format::PorcupineJson, Model::Register, None), Verdict::Valid);
+    let keyed = whole.replace("\"write\",", "\"write\", \"key\": 7.0,").replace("\"read\"", "\"read\", \"key\": 7");
+    assert_eq!(report(&keyed, Format::PorcupineJson, Model::Register, None).valid, 1, "one key");
+    let without = whole.replace("\"write\",", "\"write\", \"key\": null,");
+    assert_eq!(report(&without, Format::PorcupineJson, Model::Register, None).valid, 1, "one key");
+    for huge in ["18446744073709551617", "9007199254740994.0", "1e300"] {
+        let error = refused(&whole.replace("1.0", huge), Format::PorcupineJson, Model::Register);
+        assert!(error.what.contains("cannot be told from its neighbours"), "{huge}: {error}");
+    }
+}
+
+/// The model of sets as Porcupine's own tests write it: `op` true adds, `values` are what was read.
+#[test]
+fn a_set_of_json_is_read_as_porcupine_writes_it() {
+    let add = |value, call| {
+        format!(
+            "{{\"ClientId\": 0, \"Input\": {{\"op\": true, \"value\": {value}}}, \"Call\": {call}, \"Output\": {{}}, \"Return\": {}}}\n",
+            call + 1
+        )
+    };
+    let read = |values: &str| {
+        format!(
+            "{{\"ClientId\": 1, \"Input\": {{\"op\": false}}, \"Call\": 9, \"Output\": {{\"values\": {values}}}, \"Return\": 10}}\n"
+        )
+    };
+    let of = |values: &str| {
+        let history = add(100, 0) + &add(110, 2) + &read(values);
+        verdict(&history, Format::PorcupineJson, Model::Set, None)
+    };
+    assert_eq!(of("[100, 110]"), Verdict::Valid);
+    assert_eq!(of("[100]"), Verdict::Invalid);
+    assert_eq!(of("[100, 100, 110]"), Verdict::Invalid, "no set has an element twice");
+}
+
+/// An answer that tells of a failure is no answer, and one that says what is not known is an error.
+#[test]
+fn an_output_of_json_that_tells_of_a_failure_leaves_the_outcome_open() {
+    let operations = |output: &str| {
+        format!(
+            "{{\"ClientId\": 0, \"Input\": {{\"op\": \"put\", \"value\": \"1\"}}, \"Call\": 1, \"Output\": {output}, \"Return\": 2}}
+            {{\"ClientId\": 1, \"Input\": {{\"op\": \"get\"}}, \"Call\": 3, \"Output\": \"\", \"Return\": 4}}"
+        )
+    };
+    let of = |output: &str| verdict(&operations(output), Format::PorcupineJson, Model::Append, None);
+    assert_eq!(of("{}"), Verdict::Invalid);
+    assert_eq!(of("{\"error\": null}"), Verdict::Invalid);
+    assert_eq!(of("{\"error\": \"timeout\"}"), Verdict::Valid);
+    let failed_read =
+        operations("{}").replace("\"Output\": \"\"", "\"Output\": {\"err\": \"timeout\", \"value\": \"\"}");
+    assert_eq!(
+        verdict(&failed_read, Format::PorcupineJson, Model::Append, None),
+        Verdict::Valid,
+        "a read of nothing is none"
+    );
+    let error = refused(&operations("{\"status\": \"late\"}"), Format::PorcupineJson, Model::Append);
+    assert!(error.what.contains("`status`, which is not known"), "{error}");
 }
 
 /// Two keys, each honest; as one register they are not.

@@ -18,7 +18,8 @@ pub enum Model {
     Set,
     /// Siblings; a read shows all of them.
     Siblings,
-    /// A register of which a read may show more than the newest: any of what it brings may be it.
+    /// Siblings of which a read need only show the newest value, whatever it shows beside it. Where a delete took the newest away, any that is
+    /// left may be shown: so whatever is possible for [`Model::Siblings`] is possible here. Without deletes it is the register of research/lab.md 3.7.
     AnySibling,
 }
 
@@ -45,6 +46,8 @@ impl States {
         match self.model {
             Model::Set if !key.initial_elements.is_empty() => self.number(key.initial_elements.clone().into()),
             Model::Set | Model::Siblings if key.initial != NIL => self.number(Box::new([key.initial])),
+            Model::AnySibling if key.initial != NIL => self.number(Box::new([key.initial, key.initial])),
+            Model::AnySibling => self.number(Box::default()),
             _ => key.initial.0,
         }
     }
@@ -58,8 +61,8 @@ impl States {
             Did::Differs(value) => (value.0 != state).then_some(state),
             Did::Append(symbols) => Some(self.texts.append(Value(state), symbols).0),
             Did::Add(value) => Some(self.replace(state, &[], Some(*value))),
-            Did::Replace { id, is_delete, .. } if self.model == Model::AnySibling => {
-                Some(if *is_delete { NIL } else { *id }.0)
+            Did::Replace { id, is_delete, covers } if self.model == Model::AnySibling => {
+                Some(self.replace_newest(state, covers, (!is_delete).then_some(*id)))
             }
             Did::Replace { id, is_delete, covers } => {
                 let value = (!is_delete).then_some(*id);
@@ -83,10 +86,36 @@ impl States {
     fn shows(&self, state: u32, seen: &Seen) -> bool {
         match (self.model, seen) {
             (_, Seen::Anything) => true,
+            (Model::AnySibling, Seen::One(NIL)) => self.set(state).is_empty(),
+            (Model::AnySibling, Seen::One(value)) => self.shows_newest(state, &[*value]),
+            (Model::AnySibling, Seen::Many(values)) => self.shows_newest(state, values),
             (_, Seen::One(value)) => value.0 == state,
             (Model::Set | Model::Siblings, Seen::Many(values)) => self.set(state) == &values[..],
             (_, Seen::Many(values)) => values.contains(&Value(state)) || (values.is_empty() && state == NIL.0),
         }
+    }
+
+    fn shows_newest(&self, state: u32, values: &[Value]) -> bool {
+        match self.set(state) {
+            [] => values.is_empty(),
+            [NIL, live @ ..] => live.iter().any(|value| values.contains(value)),
+            [newest, ..] => values.contains(newest),
+        }
+    }
+
+    /// Such a state is the newest value, or `NIL` if it was taken away, and then all that are there.
+    fn replace_newest(&mut self, state: u32, covers: &Covers, value: Option<Value>) -> u32 {
+        let (newest, held) = self.set(state).split_first().map_or((NIL, &[][..]), |(newest, held)| (*newest, held));
+        let is_left = |held: &Value| matches!(covers, Covers::These(covers) if covers.binary_search(held).is_err());
+        let mut left: Vec<Value> = held.iter().copied().filter(is_left).chain(value).collect();
+        left.sort_unstable();
+        left.dedup();
+        if left.is_empty() {
+            return self.number(Box::default());
+        }
+        let newest = value.unwrap_or(if left.binary_search(&newest).is_ok() { newest } else { NIL });
+        left.insert(0, newest);
+        self.number(left.into())
     }
 
     fn set(&self, state: u32) -> &[Value] {
@@ -125,6 +154,11 @@ impl States {
         match self.model {
             Model::Set | Model::Siblings => {
                 let names: Vec<_> = self.set(state).iter().map(|value| name(*value)).collect();
+                format!("{{{}}}", names.join(" "))
+            }
+            Model::AnySibling => {
+                let live = self.set(state).get(1..).unwrap_or_default();
+                let names: Vec<_> = live.iter().map(|value| name(*value)).collect();
                 format!("{{{}}}", names.join(" "))
             }
             Model::Append => format!("{} symbols", self.texts.symbols(Value(state)).len()),

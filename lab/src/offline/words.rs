@@ -31,7 +31,7 @@ impl fmt::Display for RunVerdict {
         self.revived(out)?;
         report(out, "plain registers, by zones", &self.registers)?;
         report(out, "siblings or deletes, by search", &self.siblings)?;
-        report(out, "  leniently (any value that is shown may be the newest)", &self.siblings_leniently)?;
+        report(out, "  leniently (a read need only show the newest)", &self.siblings_leniently)?;
         distance(out, &self.distance)?;
         self.leaders.iter().try_for_each(|told| leaders(out, told))?;
         let examples = [&self.value_examples, &self.session_examples].into_iter().flatten();
@@ -158,7 +158,7 @@ fn stale(out: &mut fmt::Formatter<'_>, title: &str, stale: &StaleReads) -> fmt::
     };
     let interval = match stale.stale {
         // Of none found, the rule of three says more simply what the interval says.
-        0 => format!("below {:.2e} with 95 %", 3.0 / stale.reads as f64),
+        0 => format!("below {:.2e} with 95 %", (3.0 / stale.reads as f64).min(1.0)),
         _ => format!("{:.4} %, {:.4} to {:.4} % with 95 %", rate * 1e2, low * 1e2, high * 1e2),
     };
     writeln!(out, "{title}: {} of {} reads ({interval})", stale.stale, stale.reads)?;

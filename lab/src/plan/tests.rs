@@ -45,9 +45,7 @@ fn uniform_draws_every_key_alike() {
 #[test]
 fn zipf_follows_its_law_for_any_theta() {
     for theta in [0.0, 0.5, 0.99, 1.0, 1.4] {
-        let weights: Vec<f64> = (1..=100).map(|rank| f64::from(rank).powf(-theta)).collect();
-        let sum: f64 = weights.iter().sum();
-        let expected: Vec<f64> = weights.iter().map(|weight| weight / sum * 200_000.0).collect();
+        let expected = by_zipf(100, theta, 200_000.0);
         let seen = drawn(Distribution::Zipf { theta, scrambled: false }, 100, 200_000);
         let fit = chi_square(&seen, &expected);
         assert!((0.5..1.6).contains(&fit), "theta {theta}: chi-square {fit} a degree");
@@ -95,20 +93,89 @@ fn own_keys_are_asked_for_by_one_worker_alone() {
     }
 }
 
+/// How often of so many draws each rank comes, by Zipf.
+fn by_zipf(ranks: u32, theta: f64, draws: f64) -> Vec<f64> {
+    let weights: Vec<f64> = (1..=ranks).map(|rank| f64::from(rank).powf(-theta)).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum * draws).collect()
+}
+
 #[test]
 fn a_recency_stack_asks_again_for_what_was_asked_lately() {
-    let mut stream = plan(3, Distribution::Recency { depth: 20, theta: 1.0, reuse: 0.9 }, 100_000).stream(0, 3);
-    let (mut stack, mut again) = (Vec::<u64>::new(), 0);
-    for _ in 0..10_000 {
-        let key = stream.next_op().key;
-        if let Some(depth) = stack.iter().position(|seen| *seen == key) {
-            stack.remove(depth);
-            again += 1;
+    for theta in [0.0, 1.0] {
+        let mut stream = plan(3, Distribution::Recency { depth: 20, theta, reuse: 0.9 }, 100_000).stream(0, 3);
+        let (mut stack, mut distances) = (Vec::<u64>::new(), vec![0.0; 20]);
+        for _ in 0..100_000 {
+            let key = stream.next_op().key;
+            if let Some(distance) = stack.iter().position(|seen| *seen == key) {
+                stack.remove(distance);
+                distances[distance] += 1.0;
+            }
+            stack.insert(0, key);
+            stack.truncate(20);
         }
-        stack.insert(0, key);
-        stack.truncate(20);
+        let again: f64 = distances.iter().sum();
+        assert!((89_500.0..90_500.0).contains(&again), "{again} of 100000 were on the stack");
+        let fit = chi_square(&distances, &by_zipf(20, theta, again));
+        assert!((0.2..2.2).contains(&fit), "theta {theta}: chi-square {fit} a degree: {distances:?}");
     }
-    assert!((8_800..9_200).contains(&again), "{again} of 10000 were on the stack");
+}
+
+#[test]
+fn what_was_put_last_is_read_most_by_the_latest_distribution() {
+    let (keys, theta) = (100, 0.99);
+    let plan = plan(11, Distribution::Latest { theta }, keys);
+    let (worker, workers) = (1, u64::from(plan.workload.workers));
+    let (mut stream, mut puts, mut behind) = (plan.stream(worker, 3), 0, vec![0.0; keys as usize]);
+    for _ in 0..200_000 {
+        // All workers together walk through the keys, each a step at a time.
+        let next = (puts * workers + u64::from(worker)) % keys;
+        let planned = stream.next_op();
+        if planned.action == Action::Put {
+            assert_eq!(planned.key, next);
+            puts += 1;
+        } else {
+            behind[((next + keys - 1 - planned.key) % keys) as usize] += 1.0;
+        }
+    }
+    let fit = chi_square(&behind, &by_zipf(100, theta, behind.iter().sum()));
+    assert!((0.5..1.6).contains(&fit), "chi-square {fit} a degree");
+}
+
+#[test]
+fn a_clustered_worker_stays_among_neighbours_and_then_moves() {
+    let (keys, span, run) = (10_000, 50, 200);
+    let mut stream = plan(5, Distribution::Clustered { span, run }, keys).stream(2, 3);
+    let mut places = Vec::new();
+    for _ in 0..500 {
+        let visited: HashSet<u64> = (0..run).map(|_| stream.next_op().key).collect();
+        // Neighbours around the end of the key space, too: there is a first one behind which all lie.
+        let first = visited.iter().find(|first| visited.iter().all(|key| (key + keys - **first) % keys < span));
+        places.push(*first.unwrap());
+        assert!(visited.len() > 40, "nearly all of the span in {run} operations: {}", visited.len());
+    }
+    let low = places.iter().filter(|first| **first < keys / 2).count();
+    assert!((190..310).contains(&low), "{low} of 500 places in the lower half of the keys");
+    assert!(places.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < span).count() < 20, "it moves");
+}
+
+#[test]
+fn a_spread_worker_goes_far_and_visits_every_key_before_any_again() {
+    for keys in [1_000, 1_024, 7] {
+        let mut stream = plan(5, Distribution::Spread, keys).stream(3, 3);
+        let visited: Vec<u64> = (0..keys).map(|_| stream.next_op().key).collect();
+        assert_eq!(visited.iter().collect::<HashSet<_>>().len(), keys as usize);
+        let far = |pair: &[u64]| pair[0].abs_diff(pair[1]).min(keys - pair[0].abs_diff(pair[1])) * 4 >= keys;
+        assert!(visited.windows(2).all(far), "a quarter of {keys} keys or more at each step: {visited:?}");
+    }
+}
+
+#[test]
+fn bursts_come_together_and_bring_the_mean_of_their_rate() {
+    let times: Vec<u64> = Arrivals::Burst { rate: 1_000.0, size: 50 }.times(0, Duration::from_secs(10)).collect();
+    assert!((9_900..=10_100).contains(&times.len()), "{}", times.len());
+    let starts: HashSet<u64> = times.iter().copied().collect();
+    assert_eq!(starts.len(), times.len().div_ceil(50), "fifty at a time");
 }
 
 #[test]

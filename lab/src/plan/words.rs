@@ -161,6 +161,9 @@ mod tests {
         assert_eq!(read("zipf:1.2"), Ok(Distribution::Zipf { theta: 1.2, scrambled: true }));
         assert_eq!(read("hotspot:0.1:0.9"), Ok(Distribution::Hotspot { keys: 0.1, ops: 0.9 }));
         assert_eq!(read("recency:20:1:0.5"), Ok(Distribution::Recency { depth: 20, theta: 1.0, reuse: 0.5 }));
+        assert_eq!(read("latest:0.8"), Ok(Distribution::Latest { theta: 0.8 }));
+        assert_eq!(read("clustered:5:9"), Ok(Distribution::Clustered { span: 5, run: 9 }));
+        assert_eq!(read("spread"), Ok(Distribution::Spread));
         for wrong in ["", "zip", "zipf:", "zipf:x", "hotspot:1", "uniform:1", "recency:-1:1:1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
@@ -180,6 +183,7 @@ mod tests {
         let read = |text: &str, rate| text.parse::<Shape>()?.at(rate);
         assert_eq!(read("poisson", Some(5.0)), Ok(Arrivals::Poisson { rate: 5.0 }));
         assert_eq!(read("ramp:1:9", None), Ok(Arrivals::Ramp { from: 1.0, to: 9.0 }));
+        assert_eq!(read("burst:7", Some(2.0)), Ok(Arrivals::Burst { rate: 2.0, size: 7 }));
         assert!(read("constant", None).unwrap_err().contains("--rate"));
         for wrong in ["ramp:1", "step:1:2:x", "burst", "often"] {
             assert!(wrong.parse::<Shape>().is_err(), "{wrong}");

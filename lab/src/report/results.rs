@@ -37,7 +37,7 @@ pub struct ResultsDocument {
     pub started_unix_ms: u64,
     /// All other seeds follow from it.
     pub seed: u64,
-    /// What was to be done, with all defaults filled in.
+    /// What was to be done: the file with its manifest and `--quick` worked in; what it leaves away is as in this version of the tool.
     pub spec: Value,
     /// Where it ran: name, value.
     #[serde(default)]

@@ -23,6 +23,7 @@ use crate::load::Link;
 const KEYS: usize = 16;
 const GRID_MS_MAX: f64 = 600_000.0;
 const WRITERS_MAX: u32 = 10_000;
+const SAMPLES_MAX: u64 = 1_000_000;
 /// A timer wakes up to a millisecond late; the rest is waited for awake.
 const AWAKE: Duration = Duration::from_micros(1_500);
 
@@ -71,20 +72,26 @@ pub async fn probe(
 }
 
 fn check(spec: &VisibilitySpec, endpoints: &[String]) -> Result<(), ProbeError> {
-    let is_time = |ms: &f64| (0.0..=GRID_MS_MAX).contains(ms);
     if endpoints.len() < 2 {
-        return Err(ProbeError::Spec(
-            "a read goes to another node than its write: there must be two endpoints or more",
-        ));
+        return Err(ProbeError::Spec(TWO_NODES));
     }
-    if spec.samples == 0 || spec.grid_ms.is_empty() {
-        return Err(ProbeError::Spec("there must be one sample or more, and one time or more"));
+    check_plan(spec.samples as u64, &spec.grid_ms, spec.writers).map_err(ProbeError::Spec)
+}
+
+/// Of a cluster of one node nothing is to be seen.
+pub(crate) const TWO_NODES: &str = "a read goes to another node than its write: there must be two or more";
+
+/// Whether so many samples at these times by so many writers can be planned. Errors: why not.
+pub(crate) fn check_plan(samples: u64, grid_ms: &[f64], writers: u32) -> Result<(), &'static str> {
+    let is_time = |ms: &f64| (0.0..=GRID_MS_MAX).contains(ms);
+    if samples == 0 || samples > SAMPLES_MAX || grid_ms.is_empty() {
+        return Err("there must be from 1 to 1,000,000 samples, and one time or more");
     }
-    if !spec.grid_ms.iter().all(is_time) {
-        return Err(ProbeError::Spec("times must be from 0 to 600,000 ms"));
+    if !grid_ms.iter().all(is_time) {
+        return Err("times must be from 0 to 600,000 ms");
     }
-    if spec.writers == 0 || spec.writers > WRITERS_MAX {
-        return Err(ProbeError::Spec("there must be from 1 to 10,000 writers"));
+    if writers == 0 || writers > WRITERS_MAX {
+        return Err("there must be from 1 to 10,000 writers");
     }
     Ok(())
 }

@@ -15,12 +15,12 @@ pub enum FaultError {
     Parse(#[from] ParseError),
     /// Well written, but of a later version.
     #[error("{0}")]
-    Unsupported(String),
+    Unsupported(ParseError),
     /// The node does not know yet whom the experiment may name.
     #[error("this node is not part of a cluster yet, so the experiment cannot be checked: bootstrap it first")]
     NoMembers,
     /// It names strangers or costs the quorum.
-    #[error("{refusal}{}", counted_with(.others))]
+    #[error("{}{}", .refusal.placed(), counted_with(.others))]
     Refused {
         /// What is wrong with it.
         refusal: Refusal,

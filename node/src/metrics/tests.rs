@@ -115,6 +115,14 @@ fn the_table_in_the_docs_has_each_metric_with_its_type_and_labels_and_no_other()
     assert_eq!(documented(), families(&page()));
 }
 
+/// A family without a sample is left out of a page, and so out of every comparison.
+#[test]
+fn whatever_is_registered_is_on_the_page_that_the_table_is_compared_with() {
+    let sources = [include_str!("../metrics.rs"), include_str!("scrape.rs")];
+    let registered: usize = sources.iter().map(|source| source.matches("registry.register").count()).sum();
+    assert_eq!(families(&page()).len(), registered);
+}
+
 #[test]
 fn names_follow_the_conventions_of_prometheus() {
     let is_snake = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');

@@ -6,7 +6,7 @@ mod raw;
 use serde_saphyr::Location;
 
 use super::{Cut, DropRule, EVERY_NODE, EXPERIMENT_BYTES_MAX, EXPERIMENT_MS_MAX, Experiment};
-use super::{FAULTS_MAX, Fault, Law, Links, SKEW_MS_MAX, units};
+use super::{FAULTS_MAX, Fault, Law, Links, Places, SKEW_MS_MAX, units};
 use raw::{RawExperiment, RawFault, Text};
 
 /// What is wrong with the text of an experiment, and where. Nothing was injected.
@@ -73,7 +73,19 @@ pub(super) fn experiment(text: &str) -> Result<Experiment, ParseError> {
         return Err(ParseError::at(raw.faults.referenced, message));
     }
     let faults = raw.faults.value.iter().map(|raw| fault_within(for_ms, raw)).collect::<Result<_, _>>()?;
-    Ok(Experiment { id, for_ms, seed: raw.seed, allow_quorum_loss: raw.allow_quorum_loss, faults })
+    let places = places(&raw.faults.value);
+    Ok(Experiment { id, for_ms, seed: raw.seed, allow_quorum_loss: raw.allow_quorum_loss, faults, places })
+}
+
+fn places(faults: &[RawFault]) -> Places {
+    let mut places = Places::default();
+    for fault in faults {
+        places.kinds.push((fault.kind.referenced.line(), fault.kind.referenced.column()));
+        for (name, at) in fault.named() {
+            places.nodes.entry(name.to_owned()).or_insert((at.line(), at.column()));
+        }
+    }
+    places
 }
 
 /// A fault that begins after the end would never be injected, and nobody would say so.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::{
     Cut, Experiment, Fault, Links,
     link::{EVERY_NODE, group_index, has_name, is_name},
+    place::{At, in_front},
 };
 
 /// A disk that takes longer a sync, on average, lets its node acknowledge too little too late to be counted on.
@@ -24,6 +25,8 @@ pub enum Refusal {
         unknown: Vec<String>,
         /// The names there are.
         members: Vec<String>,
+        /// Line and column of the first of `unknown`.
+        place: Option<At>,
     },
     /// It would disturb more nodes than a quorum survives.
     #[error(
@@ -44,6 +47,21 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Line and column of what is refused, if it stands in one place.
+    pub fn place(&self) -> Option<At> {
+        match self {
+            Self::UnknownNodes { place, .. } => *place,
+            Self::QuorumLoss { .. } => None,
+        }
+    }
+
+    /// In words, with the place in the text.
+    pub fn placed(&self) -> String {
+        format!("{}{self}", in_front(self.place()))
+    }
+}
+
 impl Experiment {
     /// Refuses names that are no members and, unless `allow_quorum_loss`, more disturbed nodes than N - max(R, W).
     pub fn quorum_check(&self, members: &[String], n: usize, r: usize, w: usize) -> Result<(), Refusal> {
@@ -52,7 +70,8 @@ impl Experiment {
         let is_unknown = |name: &&str| !members.iter().any(|member| member == name);
         let unknown: Vec<String> = named.into_iter().filter(is_unknown).map(str::to_owned).collect();
         if !unknown.is_empty() {
-            return Err(Refusal::UnknownNodes { unknown, members: members.to_vec() });
+            let place = unknown.first().and_then(|name| self.places.nodes.get(name)).copied();
+            return Err(Refusal::UnknownNodes { unknown, members: members.to_vec(), place });
         }
         let disturbed = self.disturbed(members);
         let allowed = n.saturating_sub(r.max(w));

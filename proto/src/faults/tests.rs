@@ -47,7 +47,8 @@ fn the_example_of_the_design_is_read() {
         Fault::Pause { node: "demo-3".to_owned(), down_ms: 5_000, every_ms: Some(30_000) },
     ];
     let id = "slow-links".to_owned();
-    assert_eq!(experiment, Experiment { id, for_ms: 60_000, seed: 7, allow_quorum_loss: false, faults });
+    let places = crate::faults::Places::default();
+    assert_eq!(experiment, Experiment { id, for_ms: 60_000, seed: 7, allow_quorum_loss: false, faults, places });
     assert_eq!(experiment.unsupported(), None);
 }
 
@@ -111,7 +112,10 @@ fn a_whole_experiment_is_written_back_on_one_line() {
 fn only_a_wipe_is_unsupported_and_says_why() {
     let unsupported = |text: &str| Experiment::parse(&with_fault(text)).unwrap().unsupported();
     let why = unsupported("{kind: wipe, node: a}").unwrap();
-    assert!(why.contains("kind wipe is not supported: a wiped node must be replaced"), "{why}");
+    assert!(why.message.contains("kind wipe is not supported: a wiped node must be replaced"), "{why}");
+    let text = "# a wipe\nid: wipe-1\nfor: 1s\nfaults:\n- {kind: pause, node: a, down: 1s}\n- {kind: wipe, node: a}\n";
+    let why = Experiment::parse(text).unwrap().unsupported().unwrap();
+    assert_eq!((why.line, why.column), (6, 10));
     assert_eq!(unsupported("{kind: slow-disk, node: a, mean: 5ms}"), None);
     assert_eq!(unsupported("{kind: disk-error, node: a, rate: 1%}"), None);
     assert_eq!(unsupported("{kind: clock-skew, node: a, by: -5s}"), None);
@@ -265,4 +269,13 @@ fn a_disk_that_fails_or_hardly_answers_disturbs_its_node_and_a_wrong_clock_does_
 fn an_unknown_node_is_refused_naming_the_known_even_if_quorum_loss_is_allowed() {
     let error = check(&["{kind: delay, from: q, to: '*', mean: 1s}"], "allowQuorumLoss: true\n").unwrap_err();
     assert_eq!(error.to_string(), "no such node: q; the members are a, b, c, d, e");
+    let text = "# of q\nid: q-1\nfor: 1s\nfaults:\n- {kind: delay, from: a, to: [b, c], mean: 1s}\n- {kind: delay, from: a, to: q, mean: 1s}\n";
+    let refused = Experiment::parse(text).unwrap().quorum_check(&names(&["a", "b", "c"]), 3, 2, 2).unwrap_err();
+    assert_eq!(refused.placed(), "line 6, column 29: no such node: q; the members are a, b, c");
+    for fault in ["between: [q, b]", "from: [q], to: a", "from: a, to: [b, q]"] {
+        assert!(check(&[&format!("{{kind: delay, {fault}, mean: 1s}}")], "").unwrap_err().place().is_some(), "{fault}");
+    }
+    for fault in ["{kind: partition, groups: [[a], [q]]}", "{kind: pause, node: q, down: 1s}"] {
+        assert_eq!(check(&[fault], "").unwrap_err().place().map(|(line, _)| line), Some(2), "{fault}");
+    }
 }

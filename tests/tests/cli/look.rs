@@ -131,7 +131,7 @@ fn an_experiment_is_applied_shown_and_cleared_on_all_nodes() {
     up.wait_for_line("t-2 ended (it aborted, signal 6)");
     up.wait_for_line("injected crash");
     up.wait_for_line("t-2 runs again");
-    apply(&cut.replace("t-0", "t-9")).ended(2).told(&["stdin:5:31: no such node: t-9"]);
+    apply(&cut.replace("t-0", "t-9")).ended(2).told(&["stdin:5:29: no such node: t-9"]);
     apply(&cut.replace("allowQuorumLoss: true\n", "").replace("[t-1, t-2]", "[t-1], [t-2]"))
         .ended(2)
         .told(&["allowQuorumLoss"]);

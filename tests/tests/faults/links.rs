@@ -104,7 +104,9 @@ async fn doubled_and_overtaking_messages_write_nothing_twice() {
     }
     all_there_once(&client, "k", 60).await;
     cluster.replicas_identical().await;
-    assert_eq!(counters(&cluster, 0, "double").await, double);
+    put_ms(&client, "after", 60, 3).await;
+    assert_eq!(counters(&cluster, 0, "double").await, double, "messages after its end meet it no more");
+    assert_eq!(counters(&cluster, 0, "reorder").await, reorder, "messages after its end meet it no more");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Every kind of fault on real processes: its effect is measured, and its end at the deadline without anyone's help.
+//! Every kind of fault on real processes: its effect is measured, and its end at the deadline without anyone's help;
+//! of those that end a process (crash, disk error) that its restart does not take them up again.
 //! Figures are compared within one run, or with the bounds that chance leaves; the lines that `--nocapture` prints are those of docs/faults.md.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 

@@ -13,7 +13,8 @@ use crate::{all_there_once, apply, counters, experiment, expired, inject, put_ms
 async fn a_pause_makes_hints_that_drain_when_it_is_over() {
     let cluster = Cluster::start(Shape::of(4)).await;
     cluster.all_reach_each_other().await;
-    inject(&cluster, "sleep", "4s", "{kind: pause, node: n3, down: 4s}").await;
+    // It would sleep far longer than its experiment lasts.
+    inject(&cluster, "sleep", "4s", "{kind: pause, node: n3, down: 60s}").await;
     let client = cluster.client_of(0);
     for n in 0..40 {
         client.put("b", format!("k-{n}"), "x", w(2)).await.unwrap();
@@ -25,7 +26,7 @@ async fn a_pause_makes_hints_that_drain_when_it_is_over() {
     .await;
     expired(&cluster, "sleep").await;
     cluster.hints_drained().await;
-    println!("pause 4 s: {owed} hints at n0 for the sleeper, 0 after its end");
+    println!("pause of 60 s in an experiment of 4 s: {owed} hints at n0 for the sleeper, 0 after its end");
     assert_eq!(cluster.replicas_identical().await, 120);
     assert_eq!(counters(&cluster, 3, "sleep").await.activations, 1);
 }
@@ -167,6 +168,37 @@ async fn a_clock_that_jumps_ahead_ends_what_waits_for_a_deadline() {
     assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
+/// What it waits for never comes, and its timeout of a second is over when the clock goes on, as its experiment ends. The next one's is over in its time.
+#[tokio::test]
+async fn a_clock_that_stands_still_ends_no_deadline_until_its_experiment_is_over() {
+    let cluster = three().await;
+    inject(&cluster, "cut", "30s", "{kind: partition, groups: [[n0], [n1, n2]]}").await;
+    inject(&cluster, "still", "4s", "{kind: clock-skew, node: n0, by: -600s}").await;
+    let mut kv = KvClient::connect(format!("http://{}", cluster.nodes[0].client)).await.unwrap();
+    let mut took = Vec::new();
+    for key in ["still", "after"] {
+        let options = Options { w: 3, timeout_ms: 1_000, ..Options::default() };
+        let request = PutRequest {
+            bucket: "b".to_owned(),
+            key: key.into(),
+            value: "x".into(),
+            options: Some(options),
+            ..PutRequest::default()
+        };
+        let began = Instant::now();
+        let error = from_status(&kv.put(request).await.unwrap_err(), true);
+        assert_eq!(error.code, ErrorCode::DeadlineExceeded, "{key}: {error}");
+        took.push(began.elapsed());
+        expired(&cluster, "still").await;
+    }
+    println!(
+        "clock skew -600 s for 4 s: a put with a timeout of 1 s ended after {:.2?}, the next one after {:.2?}",
+        took[0], took[1]
+    );
+    assert!(took[0] > Duration::from_secs(3) && took[0] < Duration::from_secs(10), "{took:?}");
+    assert!(took[1] >= Duration::from_millis(900) && took[1] < Duration::from_secs(3), "{took:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_or_is_unknown_injects_nothing_and_names_its_place() {
     let cluster = three().await;
@@ -175,7 +207,7 @@ async fn what_cannot_be_read_or_is_unknown_injects_nothing_and_names_its_place()
         ("for: 5s\nfaults:\n- {kind: pause, node: n0, down: 5}\n", "line 3, column 33: `down`: `5` is not a duration"),
         (
             "for: 5s\nfaults:\n- {kind: pause, node: n0, down: 1s}\n- {kind: pause, node: n9, down: 1s}\n",
-            "no such node: n9",
+            "line 4, column 23: no such node: n9",
         ),
         ("for: 5s\nfaults:\n- {kind: disk-error, node: '*', rate: 1%}\n", "disturbs 3 nodes (n0, n1, n2)"),
         ("for: 5s\nfaults:\n- {kind: wipe, node: n0}\n", "kind wipe is not supported"),

@@ -6,10 +6,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use driftkv_lab::experiment::Experiment;
 use driftkv_lab::experiment::read::{Changes, Source, TEXT_BYTES_MAX};
 use driftkv_lab::experiment::record::{About, RunRecord};
 use driftkv_lab::experiment::spec::{Keep, Spec};
+use driftkv_lab::experiment::{Experiment, Host};
 use driftkv_lab::offline::Outcome;
 use driftkv_lab::run_dir::RunDir;
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ impl Folder {
         let about = input::text(&path.join(ABOUT), TEXT_BYTES_MAX).map_err(bad_input)?;
         let about =
             serde_json::from_str(&about).map_err(|error| bad(format!("{}: {error}", path.join(ABOUT).display())))?;
-        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), &whole)
+        let experiment = Experiment::read(&text, &file.display().to_string(), Changes::default(), WHOLE)
             .map_err(|error| bad(error.to_string()))?;
         Ok((experiment, Self { path: path.to_owned(), about }))
     }
@@ -142,8 +142,11 @@ impl Folder {
     }
 }
 
+/// Of a folder's spec, which was checked before there was a folder.
+pub const WHOLE: Host<'_> = Host { given: &whole, check: &|_| Ok(()) };
+
 /// A folder's spec has all fields of its cluster.
-pub fn whole(source: Source<'_>) -> Result<Map<String, Value>, String> {
+fn whole(source: Source<'_>) -> Result<Map<String, Value>, String> {
     match source {
         Source::Manifest(name) => Err(format!("{name}: a folder's spec.yaml names no manifest")),
         Source::Kubernetes(_) => Ok(Map::new()),

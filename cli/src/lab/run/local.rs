@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use driftkv_lab::experiment::{Experiment, Spec, schedule};
+use driftkv_lab::experiment::{self, Experiment, Refused, Spec, schedule};
 use driftkv_lab::target::Target;
 use driftkv_operator::crd::{API_VERSION, KIND, KVCluster};
 use driftkv_operator::manifest::{ManifestError, TEXT_BYTES_MAX, parse_manifest};
@@ -82,33 +82,40 @@ pub fn manifest_fields(path: &Path) -> Result<Map<String, Value>, String> {
     Ok(fields)
 }
 
-/// Whether the cluster of every cell can be made; says which cannot, and why.
+/// Whether the cluster of these fields can be made, or is named as one that is there.
+pub fn check(fields: &Map<String, Value>) -> Result<(), Refused> {
+    match wanted(fields)? {
+        Wanted::Kubernetes(..) if cfg!(not(feature = "kubectl")) => {
+            Err(Refused::at(KUBERNETES, "this driftkv has no client of Kubernetes; build it with its usual features"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A KVCluster that is there cannot be as two cells ask for.
 pub fn check_all(experiment: &Experiment) -> Result<(), Failure> {
-    let refuse = |why: String| Failure::new(Exit::BadInput, why).hint("Nothing was started.");
+    let refuse = |why: String| Failure::new(Exit::BadInput, format!("cluster: {why}")).hint("Nothing was started.");
     for cell in &experiment.grid.cells {
-        let wanted = wanted(&cell.spec.cluster).map_err(|why| refuse(format!("cell {}: cluster: {why}", cell.name)))?;
-        if let Wanted::Kubernetes(place, _) = wanted {
-            place::check_same(experiment, &place).map_err(|why| refuse(format!("cluster: {why}")))?;
-            if cfg!(not(feature = "kubectl")) {
-                return Err(refuse(
-                    "cluster.kubernetes: this driftkv has no client of Kubernetes; build it with its usual features"
-                        .to_owned(),
-                ));
-            }
+        if let Wanted::Kubernetes(place, _) = wanted(&cell.spec.cluster).map_err(|refused| refuse(refused.why))? {
+            place::check_same(experiment, &place).map_err(refuse)?;
         }
     }
     Ok(())
 }
 
-fn wanted(fields: &Map<String, Value>) -> Result<Wanted, String> {
-    let place = Place::of(fields)?;
+fn wanted(fields: &Map<String, Value>) -> Result<Wanted, Refused> {
+    let place = Place::of(fields).map_err(|why| Refused::at(KUBERNETES, why))?;
     let mut spec = fields.clone();
     spec.remove(KUBERNETES);
     if let Some(endpoints) = spec.remove(ENDPOINTS) {
         let is_list = endpoints.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
         let is_whole = spec.len() == QUORUMS.len() && QUORUMS.iter().all(|name| spec.contains_key(*name));
         let why = "endpoints is a list of HOST:PORT; beside it stand replicationFactor, readQuorum and writeQuorum of that cluster, all three";
-        return if is_list && is_whole && place.is_none() { Ok(Wanted::Endpoints) } else { Err(why.to_owned()) };
+        return if is_list && is_whole && place.is_none() {
+            Ok(Wanted::Endpoints)
+        } else {
+            Err(Refused::at(ENDPOINTS, why))
+        };
     }
     let name = spec.remove(NAME).unwrap_or_else(|| schedule::CLUSTER_NAME.into());
     if place.as_ref().is_none_or(|place| place.cluster.is_none()) {
@@ -120,16 +127,30 @@ fn wanted(fields: &Map<String, Value>) -> Result<Wanted, String> {
         "metadata": { "name": name },
         "spec": spec,
     });
-    // Lines and columns would be those of this text, which nobody wrote.
-    let cluster = parse_manifest(&manifest.to_string(), "").map_err(|error| match error {
-        ManifestError::Syntax { message, .. } => message,
-        ManifestError::Invalid { problems, .. } => problems.join("; "),
-        ManifestError::Documents { .. } => error.to_string(),
-    })?;
+    let text = manifest.to_string();
+    let cluster = parse_manifest(&text, "").map_err(|error| refused(&text, error))?;
     Ok(match place {
         None => Wanted::Processes(Box::new(cluster)),
         Some(place) => Wanted::Kubernetes(place, manifest),
     })
+}
+
+/// Lines and columns are those of `text`, which nobody wrote: they tell the field.
+fn refused(text: &str, error: ManifestError) -> Refused {
+    let field = |path: Vec<String>| match path.split_first() {
+        Some((first, field)) if first == "spec" => field.to_vec(),
+        _ => Vec::new(),
+    };
+    match error {
+        ManifestError::Syntax { line, column, message, .. } => {
+            Refused { at: field(experiment::path_at(text, line, column)), why: message }
+        }
+        ManifestError::Invalid { problems, .. } => {
+            let first = problems.first().and_then(|problem| problem.split([' ', ':']).next()).unwrap_or_default();
+            Refused { at: field(Refused::at(first, "").at), why: problems.join("; ") }
+        }
+        ManifestError::Documents { .. } => Refused::at("", error.to_string()),
+    }
 }
 
 /// Names and client ports.
@@ -179,7 +200,7 @@ impl Clusters {
 
     async fn start(&mut self, fields: &Map<String, Value>) -> Result<Running, Failure> {
         let wrong = |why: String| Failure::new(Exit::BadInput, format!("cluster: {why}"));
-        match wanted(fields).map_err(wrong)? {
+        match wanted(fields).map_err(|refused| wrong(refused.why))? {
             Wanted::Endpoints => connect(fields).await,
             #[cfg(feature = "kubectl")]
             Wanted::Kubernetes(place, manifest) => {

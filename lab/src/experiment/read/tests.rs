@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Changes, Experiment, Source, SpecError};
-use crate::experiment::{explain, schedule};
+use super::{Changes, Experiment, Host, Source, SpecError};
+use crate::experiment::{Refused, explain, schedule};
 
 const SMALL: &str = "\
 name: small
@@ -26,8 +26,15 @@ fn none(source: Source<'_>) -> Result<Map<String, Value>, String> {
     Err(format!("{source:?} is not there"))
 }
 
+/// A cluster that nobody makes.
+fn any(_: &Map<String, Value>) -> Result<(), Refused> {
+    Ok(())
+}
+
+const HOST: Host<'_> = Host { given: &none, check: &any };
+
 fn read(text: &str) -> Result<Experiment, SpecError> {
-    Experiment::read(text, "small.yaml", Changes::default(), &none)
+    Experiment::read(text, "small.yaml", Changes::default(), HOST)
 }
 
 #[test]
@@ -39,7 +46,7 @@ fn all_shipped_experiments_are_read_and_explained_long_and_quick() {
         let text = fs::read_to_string(&path).unwrap();
         for is_quick in [false, true] {
             let changes = Changes { is_quick, ..Changes::default() };
-            let experiment = Experiment::read(&text, &path.display().to_string(), changes, &none);
+            let experiment = Experiment::read(&text, &path.display().to_string(), changes, HOST);
             let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
             assert!(explain(&experiment).contains("Runs: "));
             assert_eq!(experiment.is_quick, is_quick);
@@ -84,7 +91,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("phases:", "expect: [convergence.all_s < 5]\nphases:", Some((4, 10)), "`measure.convergence`"),
         ("phases:", "expect: [throughput.offered_per_s > 5]\nphases:", Some((4, 10)), "`load.rate`"),
         ("phases:", "expect: [latency.delete.p50_ms < 5]\nphases:", Some((4, 10)), "`delete` in `workload.mix`"),
-        ("[[lab-0]", "[[lab-3]", Some((9, 11)), "no such node: lab-3; the members are lab-0, lab-1, lab-2"),
+        ("[[lab-0]", "[[lab-3]", Some((9, 38)), "no such node: lab-3; the members are lab-0, lab-1, lab-2"),
         (
             ALLOWED_CUT,
             "  faults: [{kind: partition, groups: [[lab-0], [lab-1]",
@@ -95,6 +102,19 @@ fn what_is_wrong_is_told_with_its_place() {
         ("groups: [[lab-0]", "group: [[lab-0]", Some((9, 37)), "`group`"),
         ("kind: partition", "kind: crash, node: lab-1, after: 9s", Some((9, 58)), "`groups`"),
         ("partition, groups: [[lab-0], [\"*\"]]", "crash, node: lab-1, after: 9s", Some((9, 46)), "`after`: 9s"),
+        ("phases:", "load: {inFlight: 5}\nphases:", Some((4, 18)), "needs a `rate`"),
+        (
+            "{replicas: 3}",
+            "{replicas: 3, readQuorum: 5}",
+            Some((3, 36)),
+            "cluster.readQuorum: 5 is not between 1 and N",
+        ),
+        (
+            "phases:",
+            "measure: {visibility: {phase: calm, samples: 1, at: [0ms, 900s]}}\nphases:",
+            Some((4, 23)),
+            "from 0 to 600,000 ms",
+        ),
         ("phases:", "measure: {budget: 0s}\nphases:", Some((4, 19)), "longer than nothing"),
         ("phases:", "expect: [{that: staleness.rate == 0, wen: r > 1}]\nphases:", Some((4, 38)), "`wen`"),
         ("phases:", "quick: {set: {phases.7.for: 1s}}\nphases:", Some((4, 29)), "no place in a list"),
@@ -123,12 +143,41 @@ fn a_cell_that_cannot_be_run_is_named_before_anything_starts() {
         ("[{name: R, path: request.r, values: [1, all]}]", "request.r: invalid type", "all"),
         ("[{name: R, points: [{label: a, set: {request.w: 1, phases.1.for: 0s}}]}]", "cell r_r=a: phase `cut`", "0s"),
         ("[{name: R, path: phases.1.faults.0.kind, values: [partition, cut]}]", "unknown kind `cut`", "cut]"),
+        ("[{name: R, path: repetitions, values: [1, 0]}]", "cell r_r=0: repetitions: 0", "0]"),
+        ("[{name: R, path: phases.1.name, values: [calm]}]", "phase `calm` is there twice", "calm"),
+        ("[{name: R, path: expect, values: [[x > 1]]}]", "`expect` is of all cells", "[x"),
+        ("[{name: n, path: request.r, values: [1]}]", "expectations call a setting so", "{"),
+        ("[{name: N, path: cluster.readQuorum, values: [2, 4]}]", "cluster.readQuorum: 4 is not between 1 and N", "4]"),
     ] {
         let grid = format!("grid: [{{name: r, title: R, axes: {axes}, charts: []}}]\n");
         let error = read(&format!("{SMALL}{grid}")).unwrap_err();
         assert!(error.to_string().contains(part), "{axes}: {error}");
         let column = grid.find("axes: ").unwrap() + 6 + axes.find(place).unwrap() + 1;
         assert_eq!(error.place, Some((10, column as u64)), "{axes}: {error}");
+    }
+}
+
+/// Whoever makes clusters says which field is not taken, of the cells of a grid and of `quick` as well.
+#[test]
+fn a_field_that_makes_no_cluster_is_told_where_it_was_set() {
+    let four = |fields: &Map<String, Value>| match fields.get("replicas").and_then(Value::as_u64) {
+        Some(4) => Err(Refused::at("replicas", "four is not taken")),
+        _ => Ok(()),
+    };
+    let axis = "[{name: nodes of it, path: cluster.replicas, values: [3, 4]}]";
+    for (text, place, why) in [
+        (SMALL.replace("replicas: 3", "replicas: 4"), (3, 21), "cluster: four is not taken"),
+        (
+            format!("{SMALL}grid: [{{name: r, title: R, axes: {axis}, charts: []}}]\n"),
+            (10, 92),
+            "cell r_nodes-of-it=4: cluster: four",
+        ),
+        (format!("{SMALL}quick: {{set: {{cluster.replicas: 4}}}}\n"), (10, 33), "quick: cluster: four is not taken"),
+    ] {
+        let host = Host { given: &none, check: &four };
+        let error = Experiment::read(&text, "small.yaml", Changes::default(), host).unwrap_err();
+        assert!(error.why.starts_with(why), "{error}");
+        assert_eq!(error.place, Some(place), "{error}");
     }
 }
 
@@ -210,16 +259,16 @@ fn a_manifest_gives_what_the_file_does_not_say_and_flags_win() {
     let text = SMALL.replace("{replicas: 3}", "{manifest: up.yaml, replicas: 7}")
         + "quick: {repetitions: 1, set: {phases.0.for: 1s}}\n";
     let changes = Changes { is_quick: true, repetitions: Some(2), seed: Some(9), kubernetes: None };
-    let experiment = Experiment::read(&text, "small.yaml", changes, &manifest).unwrap();
+    let experiment = Experiment::read(&text, "small.yaml", changes, Host { given: &manifest, check: &any }).unwrap();
     assert_eq!((schedule::nodes(&experiment.spec), schedule::quorums(&experiment.spec).r), (Some(7), 1));
     assert_eq!((experiment.spec.repetitions, experiment.spec.seed), (2, 9));
     assert_eq!(schedule::length(&experiment.spec).as_secs(), 4);
-    let again = Experiment::read(&experiment.resolved.to_string(), "spec.yaml", Changes::default(), &none).unwrap();
+    let again = Experiment::read(&experiment.resolved.to_string(), "spec.yaml", Changes::default(), HOST).unwrap();
     assert_eq!(again.resolved.get("cluster"), experiment.resolved.get("cluster"), "a folder's spec is whole by itself");
     let quick = Changes { is_quick: true, ..Changes::default() };
-    assert!(Experiment::read(SMALL, "small.yaml", quick, &none).unwrap_err().to_string().contains("--quick"));
+    assert!(Experiment::read(SMALL, "small.yaml", quick, HOST).unwrap_err().to_string().contains("--quick"));
     let none_at_all = Changes { repetitions: Some(0), ..Changes::default() };
-    let error = Experiment::read(&format!("{SMALL}repetitions: 5\n"), "small.yaml", none_at_all, &none).unwrap_err();
+    let error = Experiment::read(&format!("{SMALL}repetitions: 5\n"), "small.yaml", none_at_all, HOST).unwrap_err();
     assert_eq!(error.place, None, "a flag stands in no line: {error}");
 }
 
@@ -229,7 +278,7 @@ fn a_flag_takes_an_experiment_to_kubernetes_and_a_cluster_that_is_there_gives_it
         let changes = Changes { kubernetes: place.as_object().cloned(), ..Changes::default() };
         let name = place.get("cluster").and_then(Value::as_str).unwrap_or(schedule::CLUSTER_NAME);
         let text = SMALL.replace("lab-0", &format!("{name}-0"));
-        Experiment::read(&text, "small.yaml", changes, &given).unwrap()
+        Experiment::read(&text, "small.yaml", changes, Host { given: &given, check: &any }).unwrap()
     };
     let made = read(&json!({}), none);
     assert_eq!(made.resolved.pointer("/cluster"), Some(&json!({"replicas": 3, "kubernetes": {}})));

@@ -107,6 +107,23 @@ fn what_did_not_begin_or_has_no_end_is_not_verified() {
     assert_eq!(periods(&endless, &[])[0].to_ns, None);
 }
 
+/// A node that crashed is not reached across a cut either, whether there is one or not.
+#[test]
+fn a_probe_stands_in_for_what_nobody_told_and_not_against_what_was_counted() {
+    let cut = "{kind: partition, groups: [[a], [b, c]]}";
+    let probed = |evidence: Vec<Evidence>| {
+        let mut records = records(cut, evidence);
+        let saw = "a does not reach b".to_owned();
+        records.insert(1, FaultRecord::Probed { id: "x".to_owned(), fault: 0, at_ns: 5, is_effective: true, saw });
+        verify(&records)[0].is_verified
+    };
+    let gone = |name: &str| Evidence::without_counters(name, State::Forgotten);
+    assert!(!probed(vec![lost("a", 0), lost("b", 0), lost("c", 0)]));
+    assert!(!probed(vec![gone("a"), lost("b", 0), lost("c", 0)]), "b and c deny it");
+    assert!(probed(vec![gone("a"), lost("b", 1), lost("c", 0)]));
+    assert!(probed(vec![lost("a", 1), gone("b"), gone("c")]));
+}
+
 #[test]
 fn a_probe_that_sees_no_effect_overrules_the_counters() {
     let probed = |is_effective| {

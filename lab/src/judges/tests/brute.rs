@@ -56,7 +56,11 @@ fn apply(key: &Key, model: Model, state: &State, did: &Did) -> Option<State> {
         }
         Did::Read(Seen::One(value)) => (*value == state.one).then_some(())?,
         Did::Read(Seen::Many(values)) if model == Model::AnySibling => {
-            let is_there = values.contains(&state.one) || (values.is_empty() && state.one == NIL);
+            let is_there = match (state.set.is_empty(), state.one) {
+                (true, _) => values.is_empty(),
+                (false, NIL) => state.set.iter().any(|held| values.contains(held)),
+                (false, newest) => values.contains(&newest),
+            };
             is_there.then_some(())?;
         }
         Did::Read(Seen::Many(values)) => {
@@ -73,12 +77,15 @@ fn apply(key: &Key, model: Model, state: &State, did: &Did) -> Option<State> {
         Did::Add(value) => {
             after.set.insert(*value);
         }
-        Did::Replace { id, is_delete, .. } if model == Model::AnySibling => {
-            after.one = if *is_delete { NIL } else { *id }
-        }
         Did::Replace { id, is_delete, covers } => {
             after.set.retain(|held| matches!(covers, Covers::These(covers) if !covers.contains(held)));
             after.set.extend((!is_delete).then_some(*id));
+            // The newest, for the lenient reading.
+            after.one = match is_delete {
+                false => *id,
+                true if after.set.contains(&state.one) => state.one,
+                true => NIL,
+            };
         }
     }
     Some(after)

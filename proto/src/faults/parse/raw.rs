@@ -99,6 +99,19 @@ impl RawFault {
     }
 }
 
+impl RawFault {
+    /// Every node that is named, with the place of the field, or of the list, that names it.
+    pub(super) fn named(&self) -> Vec<(&str, Location)> {
+        let lists = [&self.from, &self.to].into_iter().flatten();
+        let listed = lists.flat_map(|list| list.value.0.iter().map(|name| (name, list.referenced)));
+        let between = self.between.iter().flat_map(|pair| pair.value.iter().map(|name| (name, pair.referenced)));
+        let grouped = self.groups.iter().flat_map(|of| of.value.iter().flatten().map(|name| (name, of.referenced)));
+        let single = self.node.iter().map(|node| (&node.value, node.referenced));
+        let all = listed.chain(between).chain(grouped).chain(single);
+        all.map(|(name, place)| (name.as_str(), place)).collect()
+    }
+}
+
 /// One node name, or a list of them.
 #[derive(Debug)]
 pub(super) struct Names(pub Vec<String>);

@@ -88,7 +88,7 @@ async fn run(args: &JobArgs, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<Experiment, Failure> {
     let text = input::text(path, TEXT_BYTES_MAX)?;
-    Experiment::read(&text, &path.display().to_string(), Changes::default(), &folder::whole)
+    Experiment::read(&text, &path.display().to_string(), Changes::default(), folder::WHOLE)
         .map_err(|error| Failure::usage(error.to_string()))
 }
 

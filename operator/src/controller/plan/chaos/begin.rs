@@ -36,7 +36,7 @@ pub(super) fn judge(scene: &Scene<'_>, wanted: Option<Result<Experiment, ParseEr
 
 fn check(scene: &Scene<'_>, experiment: &Experiment) -> Result<(), (Reason, String)> {
     if let Some(why) = experiment.unsupported() {
-        return Err((Reason::ChaosInvalid, why));
+        return Err((Reason::ChaosInvalid, why.to_string()));
     }
     let is_past = |recorded: &ChaosStatus| recorded.id == experiment.id || recorded.past_ids.contains(&experiment.id);
     if scene.recorded.is_some_and(is_past) {
@@ -55,7 +55,7 @@ fn check(scene: &Scene<'_>, experiment: &Experiment) -> Result<(), (Reason, Stri
             Refusal::UnknownNodes { .. } => Reason::ChaosInvalid,
             Refusal::QuorumLoss { .. } => Reason::ChaosBlastRadius,
         };
-        (reason, refusal.to_string())
+        (reason, refusal.placed())
     })?;
     spares_what_is_left(scene, experiment).map_err(|words| (Reason::ChaosBlastRadius, words))
 }

@@ -41,8 +41,8 @@ fn whatever_is_not_understood_injects_nothing_and_names_line_and_column() {
         ("for: 60s\nfaults:\n- {kind: pause, node: demo-0, down: 1s, colour: red}\n", "line 3"),
         ("for: 61m\nfaults: [{kind: pause, node: demo-0, down: 1s}]\n", "line 1, column 6: `for`: 61m is over the cap"),
         ("faults: [{kind: pause, node: demo-0, down: 1s}]\n", "for"),
-        ("for: 60s\nfaults: [{kind: pause, node: demo-9, down: 1s}]\n", "no such node: demo-9"),
-        ("for: 60s\nfaults: [{kind: wipe, node: demo-0}]\n", "kind wipe is not supported"),
+        ("for: 60s\nfaults: [{kind: pause, node: demo-9, down: 1s}]\n", "line 2, column 30: no such node: demo-9"),
+        ("for: 60s\nfaults: [{kind: wipe, node: demo-0}]\n", "line 2, column 17: kind wipe is not supported"),
     ] {
         let mut stage = Stage::new(text);
         let plan = stage.look();
