@@ -157,6 +157,11 @@ impl Clock {
         self.skew_ms = skew_ms;
     }
 
+    /// It is off.
+    pub fn is_skewed(&self) -> bool {
+        self.skew_ms != 0
+    }
+
     /// `at` as core sees it.
     pub fn time(&self, at: Instant) -> Time {
         let true_ms = u64::try_from(at.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX);

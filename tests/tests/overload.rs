@@ -42,7 +42,7 @@ fn plan(seed: u64, pace: Pace) -> Plan {
 struct Phase {
     /// Writes acknowledged within their time, a second.
     goodput: f64,
-    /// Writes that were not.
+    /// Writes that were sent and were not.
     failed: u64,
     /// Of these, how many are nevertheless on a disk.
     wasted: u64,
@@ -75,7 +75,9 @@ impl Bench {
         let endpoints: Vec<String> = self.cluster.nodes.iter().map(|node| node.client.to_string()).collect();
         let options = Options { run: seed, ..Options::default() };
         let outcome: Outcome = self.loading.block_on(load::run(&plan(seed, pace), &endpoints, options)).unwrap();
-        let (ok, failed) = (outcome.stats.ok(), outcome.stats.ended() - outcome.stats.ok());
+        let unsent: u64 =
+            outcome.stats.errors().iter().filter(|(name, _)| **name == "not_sent").map(|(_, of)| of.count).sum();
+        let (ok, failed) = (outcome.stats.ok(), outcome.stats.ended() - outcome.stats.ok() - unsent);
         // Each write has a key of its own, which three replicas hold.
         let keys = self.asking.block_on(async {
             self.cluster.hints_drained().await;

@@ -118,10 +118,15 @@ fn mix(spec: &Spec) -> String {
 fn afterwards(spec: &Spec) -> String {
     let measure = &spec.measure;
     let mut out = String::new();
+    if let Some(promise) = &measure.promise {
+        let names: Vec<&str> = promise.iter().map(|property| property.name()).collect();
+        let what = if names.is_empty() { "nothing but what every store promises".to_owned() } else { names.join(", ") };
+        let _ = writeln!(out, "  judged    by histories: {what}, in place of what the quorums promise");
+    }
     if let Some(visibility) = &measure.visibility {
         let _ = writeln!(
             out,
-            "  probes    {} in `{}`: each writes a key of its own and reads it once at another node, at {} times after",
+            "  probes    {} in `{}`: each writes a key that no other has under way and reads it once at another node, at {} times after",
             visibility.samples,
             visibility.phase,
             visibility.at.len()
@@ -162,7 +167,7 @@ fn expectations(experiment: &Experiment) -> String {
         let when = expect.when.as_ref().map_or_else(String::new, |when| format!(", where {when}"));
         let _ = writeln!(out, "  {}{when}{place}", expect.that);
     }
-    if any { out } else { "Nothing is expected beside what the quorums promise: it is measured.\n".to_owned() }
+    if any { out } else { "Nothing is expected beside what is promised: it is measured.\n".to_owned() }
 }
 
 fn count(count: u64, noun: &str) -> String {

@@ -28,6 +28,8 @@ const BATCH_MAX: usize = 256;
 const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 /// How often a stopping node looks whether it is idle.
 const STOP_POLL: Duration = Duration::from_millis(10);
+/// How often a node whose clock is wrong looks whether it still is.
+const SKEW_POLL: Duration = Duration::from_millis(50);
 
 /// How the engine ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,6 +165,8 @@ impl Engine {
     async fn wake(&mut self, jobs: &mut Vec<Job>) -> Wake {
         let at = self.clock.instant(self.tick_due.min(self.node.next_wake()));
         let at = if self.stop_at.is_some() { at.min(Instant::now() + STOP_POLL) } else { at };
+        // By a clock that stands still nothing is ever due, and its going on again is no job that would wake this loop.
+        let at = if self.clock.is_skewed() { at.min(Instant::now() + SKEW_POLL) } else { at };
         let has_room = self.store.unsynced_bytes() < UNSYNCED_BYTES_MAX;
         tokio::select! {
             biased;

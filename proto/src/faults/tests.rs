@@ -271,7 +271,7 @@ fn an_unknown_node_is_refused_naming_the_known_even_if_quorum_loss_is_allowed() 
     assert_eq!(error.to_string(), "no such node: q; the members are a, b, c, d, e");
     let text = "# of q\nid: q-1\nfor: 1s\nfaults:\n- {kind: delay, from: a, to: [b, c], mean: 1s}\n- {kind: delay, from: a, to: q, mean: 1s}\n";
     let refused = Experiment::parse(text).unwrap().quorum_check(&names(&["a", "b", "c"]), 3, 2, 2).unwrap_err();
-    assert_eq!(refused.placed(), "line 6, column 29: no such node: q; the members are a, b, c");
+    assert_eq!(refused.placed(), "line 6, column 30: no such node: q; the members are a, b, c");
     for fault in ["between: [q, b]", "from: [q], to: a", "from: a, to: [b, q]"] {
         assert!(check(&[&format!("{{kind: delay, {fault}, mean: 1s}}")], "").unwrap_err().place().is_some(), "{fault}");
     }

@@ -138,7 +138,8 @@ fn a_cell_that_cannot_be_run_is_named_before_anything_starts() {
         ("[]", "0 axes", "[]"),
         ("[{name: R, path: request.r}]", "`path` and `values`", "{"),
         ("[{name: R, path: phases.7.for, values: [1s]}]", "`7` is no place in a list of 2", "1s"),
-        ("[{name: R, path: name.x, values: [1]}]", "within a single value", "1]"),
+        ("[{name: R, path: name, values: [1]}]", "`name` is of all cells", "1]"),
+        ("[{name: R, path: cluster.replicas.x, values: [1]}]", "within a single value", "1]"),
         ("[{name: R, path: request.rr, values: [1]}]", "rr", "1]"),
         ("[{name: R, path: request.r, values: [1, all]}]", "request.r: invalid type", "all"),
         ("[{name: R, points: [{label: a, set: {request.w: 1, phases.1.for: 0s}}]}]", "cell r_r=a: phase `cut`", "0s"),
@@ -169,7 +170,7 @@ fn a_field_that_makes_no_cluster_is_told_where_it_was_set() {
         (SMALL.replace("replicas: 3", "replicas: 4"), (3, 21), "cluster: four is not taken"),
         (
             format!("{SMALL}grid: [{{name: r, title: R, axes: {axis}, charts: []}}]\n"),
-            (10, 92),
+            (10, 91),
             "cell r_nodes-of-it=4: cluster: four",
         ),
         (format!("{SMALL}quick: {{set: {{cluster.replicas: 4}}}}\n"), (10, 33), "quick: cluster: four is not taken"),
