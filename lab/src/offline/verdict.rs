@@ -20,7 +20,7 @@ use crate::judges::linearizable::{self, Choice, Model, Report};
 use crate::judges::sessions::{self, Guarantee, Sessions, Violation};
 use crate::judges::siblings;
 use crate::judges::staleness::{self, Revived, Staleness};
-use crate::judges::{self, Budget, Verdict};
+use crate::judges::{self, Budget};
 
 /// All that is found of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -223,16 +223,24 @@ impl Linearizability {
         let (registers, plain) = check(plain, names, Model::Register);
         let distance = Distance::of(&plain);
         let (siblings, mut judged) = check(others, plain.names, Model::Siblings);
-        // Whatever holds strictly holds leniently; else what is left of the time may go on it.
-        let siblings_leniently = if siblings.verdict == Verdict::Valid {
-            siblings.clone()
-        } else {
-            let budget = Budget { time: budget.time.saturating_sub(began.elapsed()), ..*budget };
-            linearizable::check(&judged, Model::AnySibling, &budget, choice)
-        };
+        let budget = Budget { time: budget.time.saturating_sub(began.elapsed()), ..*budget };
+        let siblings_leniently = leniently(&mut judged, &siblings, &budget, choice);
         judged.keys.extend(plain.keys);
         Self { registers, siblings, siblings_leniently, distance, judged }
     }
+}
+
+/// Whatever holds strictly holds leniently: asked of the other keys alone, as far as `strictly` names them all.
+fn leniently(judged: &mut Account, strictly: &Report, budget: &Budget, choice: Choice) -> Report {
+    let names: HashSet<&str> = strictly.findings.iter().map(|found| found.key.as_str()).collect();
+    let is_all = names.len() == strictly.invalid + strictly.unknown;
+    let (doubtful, valid): (Vec<Key>, Vec<Key>) =
+        std::mem::take(&mut judged.keys).into_iter().partition(|key| !is_all || names.contains(key.name.as_str()));
+    judged.keys = doubtful;
+    let found = linearizable::check(judged, Model::AnySibling, budget, choice);
+    let more = if is_all { strictly.valid } else { 0 };
+    judged.keys.extend(valid);
+    Report { valid: found.valid + more, operations: strictly.operations, ..found }
 }
 
 fn properties(
