@@ -17,6 +17,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use run::is_alone;
 pub use run::{RunHistory, read_run};
 
 /// How deep values may be nested.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::CheckError;
 use crate::history::{ContextIn, Intent, Op, ReadError, Reader, Record};
+use crate::import::is_alone;
 use crate::load::Status;
 use crate::plan::Filler;
 
@@ -72,8 +73,8 @@ fn add_run(written: &mut Written, run: &Path) -> Result<u128, ReadError> {
     let mut reader = Reader::open(&run.join("history.jsonl"))?;
     let header = reader.header().clone();
     let number = number(run, &header.run)?;
+    written.is_alone = written.runs == 1 && is_alone(&header);
     written.bucket = header.plan.workload.bucket;
-    written.is_alone = written.runs == 1 && written.bucket == format!("lab-{}", header.run);
     written.fillers.push(Filler::new(number, header.plan.seed, header.plan.workload.value_bytes));
     let start_ns = u128::from(header.started_unix_ms) * 1_000_000;
     add(written, &mut reader, start_ns)?;

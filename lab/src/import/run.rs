@@ -78,7 +78,7 @@ struct Run {
 }
 
 /// Its bucket is named for it.
-fn is_alone(header: &Header) -> bool {
+pub(crate) fn is_alone(header: &Header) -> bool {
     header.plan.workload.bucket == format!("lab-{}", header.run)
 }
 
